@@ -1,0 +1,46 @@
+# Everything goes through a virtual environment in .venv, made on first use; only git, make and Python ≥ 3.11 are needed.
+PYTHON ?= python3
+RECORDS ?= 2000
+SEED ?= 0
+OUT ?= dataset
+ENGINE ?= ray
+BIN := .venv/bin
+WORKERS_FLAG := $(if $(WORKERS),--workers $(WORKERS))
+
+.PHONY: dataset test check bench schemas format clean
+
+dataset: .venv/installed  ## build a dataset: make dataset [RECORDS=2000] [SEED=0] [OUT=dataset] [ENGINE=ray] [WORKERS=n]
+	@$(BIN)/python -m flows.build_dataset --records $(RECORDS) --seed $(SEED) --out $(OUT) --engine $(ENGINE) $(WORKERS_FLAG)
+
+test: .venv/installed-dev  ## run the tests
+	$(BIN)/python -m pytest
+
+check: .venv/installed-dev  ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/installed-dev  ## time the stages of a record on this machine
+	$(BIN)/python benchmarks/stages.py
+
+schemas: .venv/installed-dev  ## write schemas/ again from the code
+	$(BIN)/python -m pipeline.schemas schemas
+
+format: .venv/installed-dev  ## format and sort
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## remove the environment and caches; datasets stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "ECG Foundry needs Python 3.11 or newer, this is " + sys.version.split()[0] + ". Run make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install $$($(PYTHON) infra/torch_index.py) -c constraints.txt -e .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install $$($(PYTHON) infra/torch_index.py) -c constraints.txt -e '.[dev]'
+	@touch $@

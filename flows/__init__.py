@@ -1,0 +1,1 @@
+"""Prefect flows: they sequence the pipeline's verbs, and nothing else."""

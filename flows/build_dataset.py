@@ -1,0 +1,142 @@
+"""The flow `build-dataset`: plan, one task a shard, finalise."""
+
+import argparse
+import logging
+import sys
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.futures import PrefectFuture, as_completed
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
+    PREFECT_SERVER_ANALYTICS_ENABLED,
+    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
+    temporary_settings,
+)
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from prefect.tasks import Task
+from pydantic import Field
+
+from pipeline.build import ATTEMPTS, Build, failed_shards, open_build, plan_build
+from pipeline.cli import add_build_arguments, recipe_fields
+from pipeline.engines import Engine, make_engine
+from pipeline.errors import DatasetError, FoundryError, InputError, RecipeError
+from pipeline.report.summary import summarise
+from pipeline.shards import DEFAULT_SHARD_RECORDS, Shard
+
+IN_PROCESS = {
+    PREFECT_API_URL: None,  # whatever server a prefect.toml or a profile names
+    PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: True,
+    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 120,  # the first start creates Prefect's database
+    PREFECT_SERVER_ANALYTICS_ENABLED: False,
+}
+"""Settings under which the flow runs in one process, on Prefect's embedded API."""
+
+
+_THREADS: TaskRunner[PrefectFuture[Any]] = ThreadPoolTaskRunner()  # type: ignore[assignment]  # its own class is generic
+
+
+def _may_succeed_later(_task: Task[..., object], _run: TaskRun, state: State[object]) -> bool:
+    """Retry lost workers and passing faults, not what will fail in the same way again."""
+    error = state.result(raise_on_failure=False)
+    return not isinstance(error, (RecipeError, DatasetError, InputError))
+
+
+@task(
+    name="make-shard",
+    task_run_name="{shard.name}",
+    retries=ATTEMPTS - 1,
+    retry_delay_seconds=[0.2, 1, 5],
+    retry_condition_fn=_may_succeed_later,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def make_shard(shard: Shard, engine: Engine) -> int:
+    """Make and commit one shard on the engine; returns its number of records."""
+    engine.run(shard)
+    return len(shard)
+
+
+@flow(
+    name="build-dataset",
+    task_runner=_THREADS,
+    log_prints=False,
+)
+def build_dataset(
+    records: Annotated[int, Field(ge=1, description="ECGs to generate; more on a finished folder extend it")] = 2000,
+    seed: Annotated[int, Field(ge=0, description="seed of the noise")] = 0,
+    out: Annotated[str, Field(description="dataset folder")] = "dataset",
+    engine: Annotated[Literal["ray", "serial"], Field(description="who works")] = "ray",
+    workers: Annotated[int | None, Field(ge=1, description="default: one a GPU, or one a core without GPU")] = None,
+    shard_records: Annotated[int, Field(ge=32, description="records a shard")] = DEFAULT_SHARD_RECORDS,
+    checkpoint: Annotated[str | None, Field(description="checkpoint file; default: the published one")] = None,
+    release: Annotated[bool, Field(description="package a release as well")] = True,
+) -> str:
+    """Generate, measure, interpret, store, filter and package synthetic ECGs; not for clinical use."""
+    file = Path(checkpoint) if checkpoint else None
+    plan = plan_build(shard_records=shard_records, checkpoint=file, records=records, seed=seed)
+    with open_build(Path(out), plan, file) as build:
+        if build.pending:
+            with make_engine(engine, build.job, workers) as started:
+                _make_shards(build, started)
+        summary = build.closing_line() + summarise(build.finalise(release=release))
+    get_run_logger().info("%s", summary)
+    create_markdown_artifact(f"```\n{summary}\n```", key="dataset-summary", description=str(out))
+    return summary
+
+
+def _make_shards(build: Build, engine: Engine) -> None:
+    """One task a shard, a few more at a time than there are workers; a failed shard does not stop the others."""
+    waiting = deque(build.pending)
+    running: dict[PrefectFuture[int], Shard] = {}
+    failed: dict[Shard, BaseException] = {}
+    with build.progress() as bar:
+        while waiting or running:
+            while waiting and len(running) < 2 * engine.workers:
+                shard = waiting.popleft()
+                running[make_shard.submit(shard, engine)] = shard
+            future = next(as_completed(list(running)))
+            shard, result = running.pop(future), future.result(raise_on_failure=False)
+            if isinstance(result, BaseException):
+                failed[shard] = result
+            else:
+                bar.update(result)
+    if failed:
+        raise failed_shards(failed)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the flow in this process; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m flows.build_dataset", description=build_dataset.description)
+    add_build_arguments(parser)
+    options = parser.parse_args(arguments)
+    logging.getLogger("prefect").setLevel(logging.CRITICAL)  # one line of our own for an error, not a traceback
+    try:
+        plan = plan_build(shard_records=options.shard_records, checkpoint=options.checkpoint, **recipe_fields(options))
+        with temporary_settings(IN_PROCESS):
+            summary = build_dataset(
+                records=plan.recipe.records,
+                seed=plan.recipe.seed,
+                out=str(options.out),
+                engine=options.engine,
+                workers=options.workers,
+                shard_records=plan.shard_records,
+                checkpoint=str(options.checkpoint) if options.checkpoint else None,
+                release=options.release,
+            )
+    except FoundryError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(summary)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,200 @@
+"""The command line: a thin verb a command."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from pipeline.errors import DatasetError, FoundryError, InputError, RecipeError
+from pipeline.shards import DEFAULT_SHARD_RECORDS
+
+DEFAULT_OUT = Path("dataset")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    try:
+        status: int = options.run(options)
+    except FoundryError as error:
+        if options.debug:
+            raise
+        print(f"ecg-foundry: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("ecg-foundry: interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ecg-foundry",
+        description="Synthetic 12-lead ECG datasets: generated, measured, filtered, released. Not for clinical use.",
+        epilog="Exit status: 0 well, 2 recipe or arguments, 3 input, 4 dataset, 5 worker, 130 interrupted.",
+    )
+    parser.add_argument("--version", action="version", version=f"ecg-foundry {version('ecg-foundry')}")
+    parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    build = commands.add_parser("build", help="build a dataset, or resume, repair or extend one")
+    add_build_arguments(build)
+    build.set_defaults(run=_build)
+
+    measure = commands.add_parser("measure", help="measure ECGs from WFDB, .npy or a dataset into a Parquet table")
+    measure.add_argument("input", type=Path, help="WFDB folder or record, .npy of shape (n, 8 or 12, 5000), or dataset")
+    measure.add_argument("--out", type=Path, required=True, metavar="TABLE.parquet", help="table to write")
+    measure.add_argument("--fs", type=float, help="sampling rate of a .npy, in Hz (must be 500)")
+    measure.add_argument("--units", choices=("uV", "mV"), help="unit of a .npy")
+    measure.set_defaults(run=_measure)
+
+    verify = commands.add_parser("verify", help="check every file, row and signal of a dataset")
+    verify.add_argument("dataset", type=Path)
+    verify.set_defaults(run=_verify)
+
+    regenerate = commands.add_parser(
+        "regenerate", help="make one record again alone and compare it with the stored one"
+    )
+    regenerate.add_argument("dataset", type=Path)
+    regenerate.add_argument("--record", type=int, required=True, help="its record_id")
+    regenerate.add_argument("--checkpoint", type=Path, help="the checkpoint, where it is not the published one")
+    regenerate.set_defaults(run=_regenerate)
+
+    show = commands.add_parser("show", help="draw one record on ECG paper, 25 mm/s and 10 mm/mV")
+    show.add_argument("dataset", type=Path)
+    show.add_argument("--record", type=int, required=True, help="its record_id")
+    show.add_argument("--out", type=Path, required=True, metavar="ECG.png", help="picture to write")
+    show.set_defaults(run=_show)
+
+    report = commands.add_parser(
+        "report", help="print the paper's Table 2 for a dataset, and why records are not normal"
+    )
+    report.add_argument("dataset", type=Path)
+    report.set_defaults(run=_report)
+    return parser
+
+
+def add_build_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of a build, for this command line and for the flow's."""
+    parser.add_argument(
+        "--records", type=int, help="ECGs to generate (default 2000); more on a finished folder extend it"
+    )
+    parser.add_argument("--seed", type=int, help="seed of the noise (default 0)")
+    parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="dataset folder (default %(default)s)")
+    parser.add_argument("--engine", choices=("ray", "serial"), default="ray", help="who works (default %(default)s)")
+    parser.add_argument("--workers", type=int, help="Ray actors (default: one a GPU, or one a core without GPU)")
+    parser.add_argument(
+        "--shard-records",
+        type=int,
+        default=DEFAULT_SHARD_RECORDS,
+        help="records a shard (default %(default)s)",
+    )
+    parser.add_argument("--checkpoint", type=Path, help="Pulse2Pulse checkpoint file (default: the published one)")
+    parser.add_argument("--recipe", type=Path, help="JSON file with recipe fields, or a dataset.json to make again")
+    parser.add_argument(
+        "--release",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="package a release as well (default yes)",
+    )
+
+
+def recipe_fields(options: argparse.Namespace) -> dict[str, object]:
+    """The recipe that a command line asks for: the file's fields, then the flags'."""
+    fields: dict[str, object] = {}
+    if options.recipe is not None:
+        from pipeline.recipe import read_recipe
+
+        try:
+            text = options.recipe.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(
+                f"recipe {options.recipe} cannot be read: {error}. Give a JSON file of recipe fields"
+            ) from error
+        fields |= read_recipe(text, str(options.recipe))
+    return fields | {name: getattr(options, name) for name in ("records", "seed") if getattr(options, name) is not None}
+
+
+def _build(options: argparse.Namespace) -> int:
+    from pipeline.build import make_shards, open_build, plan_build
+    from pipeline.engines import make_engine
+    from pipeline.report.summary import summarise
+
+    plan = plan_build(shard_records=options.shard_records, checkpoint=options.checkpoint, **recipe_fields(options))
+    with open_build(options.out, plan, options.checkpoint) as build:
+        if build.pending:
+            with make_engine(options.engine, build.job, options.workers) as engine:
+                make_shards(build, engine)
+        print(build.closing_line() + summarise(build.finalise(release=options.release)))
+    return 0
+
+
+def _measure(options: argparse.Namespace) -> int:
+    from pipeline.measure_input import measure_input
+
+    rows = measure_input(options.input, options.out, sampling_rate_hz=options.fs, units=options.units)
+    print(f"{rows:,} records measured into {options.out}")
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from pipeline.dataset import open_dataset
+    from pipeline.verify import verify
+
+    dataset = open_dataset(options.dataset)
+    problems = verify(dataset)
+    for problem in problems:
+        print(problem)
+    if problems:
+        raise DatasetError(
+            f"{options.dataset} is damaged in {len(problems)} places. "
+            f"Run its build again to make exactly those parts again"
+        )
+    print(f"{options.dataset}: {len(dataset):,} records, every file, row and signal as in its manifest")
+    return 0
+
+
+def _regenerate(options: argparse.Namespace) -> int:
+    from pipeline.dataset import open_dataset
+    from pipeline.regenerate import regenerate
+
+    comparison = regenerate(open_dataset(options.dataset), options.record, options.checkpoint)
+    if comparison.identical:
+        print(f"record {options.record}: made again, identical to the last bit, signal and row")
+        return 0
+    raise DatasetError(
+        f"record {options.record} comes out differently: {comparison.differing_samples} of 40,000 samples differ, by "
+        f"{comparison.largest_difference_uv} µV at most; columns {comparison.differing_columns or 'none'}. "
+        f"On another instruction set, up to 1 µV on 0.5 % of samples is expected; else verify the dataset"
+    )
+
+
+def _show(options: argparse.Namespace) -> int:
+    from pipeline.dataset import open_dataset
+    from pipeline.report.paper import draw_ecg
+    from pipeline.report.summary import record_title
+
+    dataset = open_dataset(options.dataset)
+    if not options.out.absolute().parent.is_dir():
+        raise InputError(
+            f"{options.out.absolute().parent} is no folder. Make it, or choose another place for the picture"
+        )
+    signal = dataset.signal(options.record)
+    draw_ecg(signal, title=record_title(dataset, options.record), path=options.out)
+    print(f"record {options.record} drawn to {options.out}")
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from pipeline.dataset import open_dataset
+    from pipeline.report.summary import summarise
+
+    print(summarise(open_dataset(options.dataset)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

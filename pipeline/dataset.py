@@ -1,0 +1,109 @@
+"""A finished dataset: its manifest, its signals and its table."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.errors import DatasetError
+from pipeline.recipe import Recipe
+from pipeline.store.files import FileEntry
+from pipeline.store.ledger import FORMAT_VERSION, read_model
+from pipeline.store.signals import open_signals, read_signals
+from pipeline.store.tables import MEASUREMENTS, read_table
+
+MANIFEST = "dataset.json"
+
+
+class Provenance(BaseModel):
+    """Where and with what a dataset was made; nothing here changes what it says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    software: str = Field(description="name and version of this program")
+    devices: list[str]
+    instruction_sets: list[str] = Field(description="classes within which the bytes are identical")
+    versions: dict[str, str] = Field(description="libraries that took part, and Python")
+    finished_at: datetime = Field(strict=False)
+
+
+class Manifest(BaseModel):
+    """`dataset.json`, written last: what a dataset is, and the hash of every other file in its folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    format_version: int = Field(default=FORMAT_VERSION, ge=FORMAT_VERSION, le=FORMAT_VERSION)
+    kind: Literal["dataset", "subset"]
+    recipe: Recipe
+    lineage_digest: str
+    measurement_version: str
+    rule_set: str
+    records: int = Field(ge=0, description="records in this folder; a subset has fewer than its recipe")
+    content_digest: str
+    signals_digest: str
+    table_digest: str
+    verdicts: dict[str, int] = Field(description="records by verdict")
+    statuses: dict[str, int] = Field(description="records by measurement status")
+    source_content_digest: str | None = Field(default=None, description="of the dataset a subset was taken from")
+    provenance: Provenance | None = Field(default=None, description="absent from a subset, which has its source's")
+    files: dict[str, FileEntry] = Field(description="every other file, by its path in the folder")
+
+
+class Dataset:
+    """A finished dataset, or a subset of one, opened for reading."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder = folder
+        self.manifest = manifest
+
+    def __len__(self) -> int:
+        """Number of records."""
+        return self.manifest.records
+
+    @property
+    def signals(self) -> Any:  # noqa: ANN401 - zarr's array type is generic over its metadata
+        """The lazy Zarr array (records, 8, 5000), int16, µV."""
+        return open_signals(self.folder)
+
+    def signal(self, record: int) -> NDArray[np.int16]:
+        """One record's signals, (8, 5000) int16, µV, leads in the order of `STORED_LEADS`.
+
+        Raises:
+            DatasetError: when there is no such record.
+        """
+        if not 0 <= record < len(self):
+            raise DatasetError(f"{self.folder} has no record {record}. Its records are 0 to {len(self) - 1}")
+        signal: NDArray[np.int16] = read_signals(self.folder, record, record + 1)[0]
+        return signal
+
+    def measurements(self, columns: list[str] | None = None) -> pa.Table:
+        """The measurement table, sorted by record, or some of its columns."""
+        return read_table(self.folder / MEASUREMENTS, columns)
+
+    def source_record(self, record: int) -> int:
+        """The number under which a record was generated: its own, or in a subset its `source_record_id`."""
+        if self.manifest.kind == "dataset":
+            return record
+        return int(self.measurements(["source_record_id"]).column(0)[record].as_py())
+
+
+def open_dataset(url: str | Path) -> Dataset:
+    """Open a finished dataset folder, or the `normal` folder inside one.
+
+    Args:
+        url: the folder.
+
+    Raises:
+        DatasetError: when it holds no finished dataset.
+    """
+    folder = Path(url)
+    if not (folder / MANIFEST).is_file():
+        unfinished = (folder / "ledger" / "plan.json").is_file()
+        state = "is not finished" if unfinished else "holds no dataset"
+        remedy = "Run the same build again to finish it" if unfinished else "Give the folder that a build wrote"
+        raise DatasetError(f"{folder} {state}: there is no {MANIFEST}. {remedy}")
+    return Dataset(folder, read_model(folder / MANIFEST, Manifest))

@@ -1,0 +1,59 @@
+"""Where shards are made: in this process, or by Ray actors. One protocol, chosen by name."""
+
+from typing import Protocol, Self
+
+from pipeline.errors import RecipeError
+from pipeline.shards import Shard
+from pipeline.store.ledger import LedgerEntry
+from pipeline.worker import Job
+
+ENGINES = ("ray", "serial")
+
+
+class Engine(Protocol):
+    """Workers that make shards. `run` may be called from as many threads at once as there are workers."""
+
+    workers: int
+
+    def run(self, shard: Shard) -> LedgerEntry:
+        """Make and commit one shard; blocks until it is done.
+
+        Raises:
+            WorkerError: when the worker died or did not answer in time; another one then stands in its place and
+                the shard can be tried again.
+        """
+        ...
+
+    def __enter__(self) -> Self:
+        """Start the workers."""
+        ...
+
+    def __exit__(self, *exception: object) -> None:
+        """Stop the workers."""
+        ...
+
+
+def make_engine(name: str, job: Job, workers: int | None = None) -> Engine:
+    """Start an engine.
+
+    Args:
+        name: `ray` or `serial`.
+        job: what the workers have to know.
+        workers: how many; None for one a GPU, or one a core where there is no GPU.
+
+    Raises:
+        RecipeError: when there is no such engine, or it cannot have so many workers.
+    """
+    if workers is not None and workers < 1:
+        raise RecipeError(f"workers {workers} cannot work. Ask for at least 1")
+    if name == "serial":
+        from pipeline.engines.serial import SerialEngine
+
+        if workers not in (None, 1):
+            raise RecipeError(f"the serial engine has one worker, not {workers}. Leave out workers, or use engine ray")
+        return SerialEngine(job)
+    if name == "ray":
+        from pipeline.engines.ray import RayEngine
+
+        return RayEngine(job, workers)
+    raise RecipeError(f"there is no engine {name!r}. Use one of: {', '.join(ENGINES)}")

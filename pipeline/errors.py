@@ -1,0 +1,35 @@
+"""The errors a user can meet. Each message names the thing, the reason and the remedy, in one line."""
+
+
+class FoundryError(Exception):
+    """Base of every error that is the input's or the surroundings' fault, not the program's.
+
+    The command line prints the message alone and exits with `exit_code`; anything else is a bug and shows a
+    traceback.
+    """
+
+    exit_code = 1
+
+
+class RecipeError(FoundryError):
+    """A recipe field, parameter or checkpoint that cannot be used."""
+
+    exit_code = 2
+
+
+class InputError(FoundryError):
+    """A recording or array from outside that cannot be measured."""
+
+    exit_code = 3
+
+
+class DatasetError(FoundryError):
+    """A dataset folder that is foreign, incomplete or damaged."""
+
+    exit_code = 4
+
+
+class WorkerError(FoundryError):
+    """A worker died, hung or kept failing on a shard."""
+
+    exit_code = 5

@@ -1,0 +1,105 @@
+"""Every constant of the measurement, each with where it comes from.
+
+Times are in samples of 2 ms unless the name says otherwise. Sources: 12SL, what GE Marquette 12SL was seen to do
+in MUSE exports; MUSE, set so that those exports' values are met; LUDB, chosen for the smallest scatter against the
+manual boundaries of the odd records of LUDB 1.0.1; signal, a property of the signal or of the arithmetic. Nothing
+here was fitted to generated ECGs or to statistics of a population.
+"""
+
+from pipeline.leads import SAMPLING_RATE_HZ
+
+MEASUREMENT_VERSION = "1.0.0"
+"""Changes with every change of a measured value."""
+MS_PER_SAMPLE = 1000 / SAMPLING_RATE_HZ
+CHUNK_RECORDS = 32
+"""Records worked on together: their arrays then stay in a processor's cache. No result depends on it."""
+LARGEST_UV = 1e6
+"""No ECG reaches a volt: beyond it the samples are not in µV."""
+
+# Filtering
+PADDING = 500  # signal: one second of reflection at either end; 6000 samples are a fast transform length
+HIGHPASS_HZ = 0.5  # AHA 2007, part I: zero-phase filters may cut at up to 0.67 Hz; above 0.5 Hz T was seen to change
+HIGHPASS_ORDER = 8  # steep, so that the fundamental of a rate of 60 keeps 99.6 % of its height
+NOISE_ABOVE_HZ = 40.0  # IEC 60601-2-25 places the monitoring band's end at 40 Hz; little of a normal ECG lies above
+WANDER_BELOW_HZ = 0.5
+DETECTION_BAND_HZ = (3.0, 7.0, 20.0, 35.0)  # the pass band of 5 to 25 Hz, with raised cosine flanks
+DETECTION_DECIMATION = 4  # the detection function holds nothing above 35 Hz: 125 values a second carry it
+
+# QRS detection, in values of the decimated detection function (8 ms)
+DETECTION_MEAN = 11  # 88 ms, about one QRS
+REFRACTORY = 25  # 200 ms, the refractory time of ventricular muscle
+DETECTION_SHARE = 0.35  # LUDB: of the median of the maxima of ten one-second stretches
+DETECTION_FLOOR_UV_S = 100.0  # signal: a QRS of 20 µV in one lead; less is not an ECG
+
+# Beats
+FEWEST_QRS = 4  # 12SL library statement 1676, "<4 QRS"
+FEWEST_USED = 3  # a median of two is a mean
+ALIGN_HALF = 40  # 80 ms either side of the fiducial point: the whole of a QRS
+ALIGN_SEARCH = 15  # 30 ms
+ALIGN_PASSES = 2
+ALIKE_CORRELATION = 0.85  # LUDB: an ectopic beat's spatial velocity stays below it
+RR_TOLERANCE = 0.15  # of the median RR, on either side of a beat that is to enter the median beat
+BEAT_BEFORE = 240  # 12SL: a median beat of 600 samples, R near the 240th
+BEAT_SAMPLES = 600
+COMPARED = slice(BEAT_BEFORE - 110, BEAT_BEFORE + 200)  # P to T: what of a beat is compared with the median beat
+
+# Delineation of the median beat
+SMOOTHING_QRS = 2.2  # LUDB: SD of a Gaussian, a low pass of 30 Hz; of 20 to 40 Hz it gave the smallest scatter
+SMOOTHING_PT = 4.0  # LUDB: for P detection and T, a low pass of 17 Hz
+EQUALISING_POWER = (
+    0.75  # LUDB: leads are divided by this power of their steepest QRS slope; 1 lets noise in, 0 one lead
+)
+EQUALISING_FLOOR = 0.1  # a lead without QRS is weighted as if it had a tenth of the steepest
+QRS_REACH = 50  # the steepest point of the median beat lies within 100 ms of the alignment point
+QRS_EDGE_SHARE = 0.05  # LUDB, MUSE: of the steepest spatial velocity, on either side
+QRS_QUIET_FACTOR = 3.0  # LUDB: velocities up to this multiple of the quiet parts of PQ and ST are not QRS
+QRS_QUIET_SAMPLES = 7  # 14 ms below threshold end the QRS
+PQ_QUIET = (110, 22)  # the 20th percentile of the 220 ms before the steepest point
+ST_QUIET = (150, 22)  # the 15th percentile of the 300 ms after it
+QRS_BEFORE_MOST = 70  # 140 ms
+QRS_AFTER_MOST = 95  # 190 ms
+
+P_BEFORE_MOST = 170  # PR up to 340 ms
+P_HALF_MOST = 70  # half a P wave lasts 140 ms at most: beyond lies baseline
+P_FOOT_SHARE = 0.2  # LUDB: height of the feet above the troughs, smallest scatter of 8 to 40 %
+P_FOOT_SHIFT = 4.0  # at 20 % of its height a P is 6 ms inside 12SL's bounds (MUSE), 10 ms inside readers' (LUDB)
+P_QUIET_MEAN = 9  # 18 ms: the quietest stretch between P and QRS is sought in their mean
+P_QUIET_AFTER = 20  # LUDB: it lies at least 40 ms after P's peak; 30 to 50 ms made no difference
+P_QUIET_BEFORE_QRS = 6  # 12 ms, beyond the reach of the smoothed QRS
+P_LEVEL = (-6, -1)  # samples before QRS onset whose mean is the PQ level
+P_PROMINENCE_UV = 15.0  # LUDB: the lowest annotated P has 17
+P_CORRELATION = 0.6  # LUDB: 0.76 and more where P is annotated, mostly below 0.6 where it is not
+
+T_AFTER_J = 40  # 80 ms
+T_AFTER_QRS_MOST = 330  # 660 ms
+T_RR_SHARE = (0.72, 20.0)  # QRS onset to T end, at most: this share of RR and 40 ms
+T_LEVEL = (-2, 1)  # samples about QRS onset whose mean is the level of T
+T_VELOCITY_SHARE = 0.2  # LUDB: T has ended where its spatial velocity has fallen to this share of the steepest
+T_TANGENT_SHIFT = 10.0  # the tangent at the steepest point meets the baseline 20 ms before T ends
+T_PROMINENCE_UV = 15.0  # LUDB: the lowest T has 25
+
+# Amplitudes
+SIGNIFICANT_WAVE_UV_MS = 160.0  # 12SL: a deflection of the QRS with less area is not a wave
+T_FLAT_UV = 10.0  # 12SL stores 0 for a flat T; 2 of its steps of 4.88 µV
+T_PHASE_UV = 50.0  # half a millimetre on paper: the least phase that makes a T biphasic
+AXIS_LEAST_UV_MS = 160.0  # as for a wave: with less net area in both leads there is no direction
+
+# Quality: the doubts of a careful reader, at both tails
+FLAT_UV = 20.0  # peak to peak over one second: no QRS in this lead
+CLIPPED_SAMPLES = 10  # equal neighbours at a lead's extremum
+HIGHEST_UV = 5000.0  # IEC 60601-2-25: the input range of an electrocardiograph
+NOISY_UV = 30.0  # LUDB: beyond it P durations were seen to grow with the noise
+WANDER_UV = 250.0  # LUDB: the 97.5th percentile of near-normal records is 226
+UNLIKE_CORRELATION = 0.8  # LUDB: the 2.5th percentile of near-normal records is 0.82
+RESIDUAL_UV = (3.0, 70.0)  # below: copies of a template; above: 97.5th percentile of 40 PTB-XL and Georgia records
+RR_VARIATION_LEAST = 0.005  # LUDB: the 2.5th percentile of near-normal records is 0.008; below, a metronome
+P_CORRELATION_DOUBT = 0.75  # LUDB: below every annotated P
+T_SPREAD_DOUBT_MS = 30.0  # LUDB: within it the scatter of QT is that of readers
+LIKELY_MS = {
+    "p_duration_ms": (60, 180),
+    "pr_interval_ms": (80, 300),
+    "qrs_duration_ms": (60, 160),
+    "qt_interval_ms": (280, 520),
+    "qtc_bazett_ms": (330, 520),
+}
+"""Outside these the measurement is suspect; generous to either side of the ranges of health."""

@@ -1,0 +1,74 @@
+"""Searches along time for a whole batch at once: peaks, troughs and threshold crossings within bounds."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Index = NDArray[np.intp]
+Signal = NDArray[np.float32]
+
+
+def gaussian_weights(deviation: float) -> tuple[float, ...]:
+    """Symmetric weights of a Gaussian of some standard deviation in samples, out to 3 of them."""
+    half = int(3 * deviation) + 1
+    return tuple(float(v) for v in np.exp(-0.5 * (np.arange(-half, half + 1) / deviation) ** 2))
+
+
+def at(signal: Signal, index: Index) -> Signal:
+    """The value of each row at an index of its own: (n, length), (n,) to (n,)."""
+    return signal[np.arange(len(signal)), index]
+
+
+def within(length: int, start: Index, stop: Index) -> NDArray[np.bool_]:
+    """(n, length) whether start <= sample < stop."""
+    samples = np.arange(length)
+    return (samples >= start[:, None]) & (samples < stop[:, None])
+
+
+def highest(signal: Signal, start: Index, stop: Index) -> Index:
+    """Index of the first maximum in start <= sample < stop; start where the bounds enclose nothing."""
+    inside = within(signal.shape[1], start, stop)
+    found = np.where(inside, signal, np.float32(-np.inf)).argmax(axis=1)
+    return np.where(inside.any(axis=1), found, start)
+
+
+def lowest(signal: Signal, start: Index, stop: Index) -> Index:
+    """Index of the first minimum in start <= sample < stop; start where the bounds enclose nothing."""
+    return highest(-signal, start, stop)
+
+
+def hump(signal: Signal, start: Index, stop: Index) -> tuple[Index, Signal]:
+    """The point that rises highest above both of its sides within bounds.
+
+    Returns:
+        Its index, and its height above the higher of the lowest points on either side; 0 where there is none.
+    """
+    inside = within(signal.shape[1], start, stop)
+    fenced = np.where(inside, signal, np.float32(np.inf))
+    left = np.minimum.accumulate(fenced, axis=1)
+    right = np.minimum.accumulate(fenced[:, ::-1], axis=1)[:, ::-1]
+    height = np.where(inside, signal - np.where(inside, np.maximum(left, right), 0), np.float32(-1))
+    peak = height.argmax(axis=1)
+    return peak, np.maximum(at(height, peak), 0)
+
+
+def last_below(signal: Signal, threshold: Signal, start: Index, stop: Index) -> Index:
+    """Last index in start <= sample < stop at or below a threshold; start where there is none."""
+    low = within(signal.shape[1], start, stop) & (signal <= threshold[:, None])
+    found = signal.shape[1] - 1 - low[:, ::-1].argmax(axis=1)
+    return np.where(low.any(axis=1), found, start)
+
+
+def first_below(signal: Signal, threshold: Signal, start: Index, stop: Index) -> Index:
+    """First index in start <= sample < stop at or below a threshold; stop - 1 where there is none."""
+    low = within(signal.shape[1], start, stop) & (signal <= threshold[:, None])
+    return np.where(low.any(axis=1), low.argmax(axis=1), np.maximum(stop - 1, start))
+
+
+def crossing(signal: Signal, threshold: Signal, outer: Index, step: int) -> NDArray[np.float64]:
+    """Where, between the samples outer and outer + step, a straight line meets the threshold."""
+    low = at(signal, outer).astype(np.float64)
+    inner = np.clip(outer + step, 0, signal.shape[1] - 1)
+    rise = at(signal, inner) - low
+    share = np.where(rise > 0, (threshold - low) / np.where(rise > 0, rise, 1), 0)
+    place: NDArray[np.float64] = outer + step * np.clip(share, 0, 1)
+    return place

@@ -1,0 +1,171 @@
+"""One chunk of records from samples to the values of the measurement table's columns."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.leads import LEADS
+from pipeline.measurement import constants as c
+from pipeline.measurement.amplitudes import Amplitudes, amplitudes
+from pipeline.measurement.beats import Beats, find_beats
+from pipeline.measurement.delineate import Fiducials, delineate, p_correlation
+from pipeline.measurement.filters import Bands, split_bands
+from pipeline.measurement.median_beat import MedianBeat, average, median_rr, rr_intervals
+from pipeline.measurement.quality import Flags, Values, measurement_flags, signal_flags
+
+Known = NDArray[np.bool_]
+
+TOO_FEW_QRS = "<4 QRS"
+TOO_FEW_BEATS = "fewer than 3 complete, alike beats"
+NO_P = "no P wave"
+NO_T = "no T wave"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The measured values of some records."""
+
+    values: Values
+    """Of every numeric column of the table."""
+    flags: Flags
+    """(n,) by name, in the order of the table."""
+    reasons: Flags
+    """(n,) why something could not be measured, by text."""
+    r_peaks: NDArray[np.int16]
+    """All R peaks, record after record."""
+    beats: NDArray[np.intp]
+    """(n,) R peaks of each record."""
+
+
+@dataclass(frozen=True)
+class _Known:
+    """(n,) each: what of a record can be measured."""
+
+    rate: Known
+    qrs: Known
+    p: Known
+    t: Known
+
+
+def measure_rows(raw: NDArray[Any]) -> Rows:
+    """Measure a chunk of records.
+
+    Args:
+        raw: (n, 8, 5000) µV.
+    """
+    bands = split_bands(raw)
+    beats = find_beats(bands)
+    median = average(bands.signals, beats)
+    fiducials = delineate(median.waves, median_rr(beats))
+    starts = np.where(median.used, beats.fiducials - c.BEAT_BEFORE, 0)
+    p_likeness = p_correlation(bands.signals, starts, median.used, median.waves, fiducials.p)
+    known = _what_is_known(beats, median, fiducials, p_likeness)
+    mean, deviation, largest = _rr_statistics(beats)
+    found = amplitudes(median.waves, fiducials, mean)
+    values: Values = {
+        **_rhythm(beats, median, known, mean, deviation),
+        **_intervals(fiducials, known, mean * c.MS_PER_SAMPLE),
+        **_lead_values(found, known),
+        **_quality(bands, median, fiducials, p_likeness, known),
+        "rr_deviation_percent": (largest, known.rate),
+    }
+    flags = {**signal_flags(raw, bands.signals), **measurement_flags(values)}
+    shift = np.where(known.qrs, fiducials.r_peak - c.BEAT_BEFORE, 0)
+    peaks = np.clip(beats.fiducials + shift[:, None], 0, raw.shape[-1] - 1)[beats.present]
+    return Rows(values, flags, _reasons(known), peaks.astype(np.int16), beats.counts)
+
+
+def _what_is_known(beats: Beats, median: MedianBeat, fiducials: Fiducials, p_likeness: NDArray[np.float32]) -> _Known:
+    """P is present if it is high enough and comes with every beat; in atrial fibrillation it does not."""
+    rate = beats.counts >= c.FEWEST_QRS
+    qrs = rate & (median.used.sum(axis=1) >= c.FEWEST_USED)
+    p, t = fiducials.p, fiducials.t
+    has_p = (p.prominence_uv >= c.P_PROMINENCE_UV) & (p_likeness >= c.P_CORRELATION) & (p.offset > p.onset)
+    has_t = t.prominence_uv >= c.T_PROMINENCE_UV
+    return _Known(rate, qrs, qrs & has_p, qrs & has_t)
+
+
+def _reasons(known: _Known) -> Flags:
+    return {
+        TOO_FEW_QRS: ~known.rate,
+        TOO_FEW_BEATS: known.rate & ~known.qrs,
+        NO_P: known.qrs & ~known.p,
+        NO_T: known.qrs & ~known.t,
+    }
+
+
+def _rr_statistics(beats: Beats) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and SD of RR in samples, its largest deviation in percent; from exact sums of integers."""
+    rr, exists = rr_intervals(beats)
+    rr = np.where(exists, rr, 0)
+    count = np.maximum(exists.sum(axis=1), 1)
+    total, squares = rr.sum(axis=1), (rr * rr).sum(axis=1)
+    mean = total / count
+    deviation = np.sqrt(np.maximum(count * squares - total * total, 0)) / count
+    largest = np.where(exists, np.abs(rr - mean[:, None]), 0).max(axis=1, initial=0)
+    return mean, deviation, 100 * largest / np.maximum(mean, 1)
+
+
+def _rhythm(
+    beats: Beats, median: MedianBeat, known: _Known, mean: NDArray[np.float64], deviation: NDArray[np.float64]
+) -> Values:
+    always = np.ones(len(mean), np.bool_)
+    mean_ms = mean * c.MS_PER_SAMPLE
+    return {
+        "heart_rate_bpm": (np.rint(60000 / np.maximum(mean_ms, 1)), known.rate),
+        "mean_rr_ms": (mean_ms, known.rate),
+        "rr_sd_ms": (deviation * c.MS_PER_SAMPLE, known.rate),
+        "beats": (beats.counts, always),
+        "beats_used": (median.used.sum(axis=1), always),
+    }
+
+
+def _intervals(fiducials: Fiducials, known: _Known, mean_rr_ms: NDArray[np.float64]) -> Values:
+    """Boundaries relative to the R peak, the intervals between them and QT for a rate of 60."""
+    p, t, r = fiducials.p, fiducials.t, fiducials.r_peak
+    onset, offset = fiducials.qrs_onset, fiducials.qrs_offset
+    qt = (t.offset - onset) * c.MS_PER_SAMPLE
+    seconds = np.maximum(mean_rr_ms, 1) / 1000
+    return {
+        "p_onset_ms": ((p.onset - r) * c.MS_PER_SAMPLE, known.p),
+        "p_offset_ms": ((p.offset - r) * c.MS_PER_SAMPLE, known.p),
+        "qrs_onset_ms": ((onset - r) * c.MS_PER_SAMPLE, known.qrs),
+        "qrs_offset_ms": ((offset - r) * c.MS_PER_SAMPLE, known.qrs),
+        "t_offset_ms": ((t.offset - r) * c.MS_PER_SAMPLE, known.t),
+        "p_duration_ms": ((p.offset - p.onset) * c.MS_PER_SAMPLE, known.p),
+        "pr_interval_ms": ((onset - p.onset) * c.MS_PER_SAMPLE, known.p),
+        "qrs_duration_ms": ((offset - onset) * c.MS_PER_SAMPLE, known.qrs),
+        "qt_interval_ms": (qt, known.t),
+        "qtc_bazett_ms": (np.rint(qt / np.sqrt(seconds)), known.t),
+        "qtc_fridericia_ms": (np.rint(qt / np.cbrt(seconds)), known.t),
+    }
+
+
+def _lead_values(found: Amplitudes, known: _Known) -> Values:
+    """Axes and amplitudes; those of P and T are known where the wave is."""
+    of_wave = {"p": known.p, "t": known.t, "t2": known.t}
+    values: Values = {}
+    for name, (axis, exists) in found.axes.items():
+        values[f"{name}_axis_deg"] = (axis, exists & of_wave.get(name, known.qrs))
+    for name, amplitude in found.waves.items():
+        for index, lead in enumerate(LEADS):
+            column = np.rint(amplitude[:, index])
+            values[f"{name}_amplitude_{lead.lower()}_uv"] = (column, of_wave.get(name, known.qrs))
+    return values
+
+
+def _quality(
+    bands: Bands, median: MedianBeat, fiducials: Fiducials, p_likeness: NDArray[np.float32], known: _Known
+) -> Values:
+    always = np.ones(len(p_likeness), np.bool_)
+    return {
+        "noise_uv": (bands.noise_uv, always),
+        "baseline_wander_uv": (bands.wander_uv, always),
+        "beat_correlation": (median.correlation.min(axis=1), known.qrs),
+        "beat_residual_uv": (median.residual_uv, known.qrs),
+        "p_prominence_uv": (fiducials.p.prominence_uv, known.qrs),
+        "p_correlation": (p_likeness, known.qrs),
+        "t_end_spread_ms": (fiducials.t.spread * c.MS_PER_SAMPLE, known.t),
+    }

@@ -1,0 +1,75 @@
+"""Measured values as an Arrow table of the published schema."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipeline.columns import MEASURED, MEASUREMENT_SCHEMA
+from pipeline.measurement.quality import Flags
+from pipeline.measurement.rows import TOO_FEW_QRS, Rows
+
+OUT_OF_RANGE = "a value without meaning"
+"""An axis of a wave without net area, or an amplitude beyond the column's type."""
+
+
+def to_table(chunks: Sequence[Rows]) -> pa.Table:
+    """Join chunks of records, in order, into a table of `MEASUREMENT_SCHEMA`."""
+    columns: dict[str, pa.Array] = {}
+    for field in MEASUREMENT_SCHEMA:
+        if field.name in chunks[0].values:
+            values = np.concatenate([chunk.values[field.name][0] for chunk in chunks])
+            known = np.concatenate([chunk.values[field.name][1] for chunk in chunks])
+            columns[field.name] = _numbers(values, known, field.type)
+    columns["r_peaks"] = _lists(
+        pa.array(np.concatenate([chunk.r_peaks for chunk in chunks])),
+        np.concatenate([chunk.beats for chunk in chunks]),
+    )
+    columns["quality_flags"] = _flag_lists(_joined([chunk.flags for chunk in chunks]))
+    columns["status"], columns["status_reason"] = _status(_joined([chunk.reasons for chunk in chunks]), columns)
+    return pa.table([columns[name] for name in MEASUREMENT_SCHEMA.names], schema=MEASUREMENT_SCHEMA)
+
+
+def _numbers(values: NDArray[Any], known: NDArray[np.bool_], kind: pa.DataType) -> pa.Array:
+    """A nullable column; what an integer type cannot hold is null too."""
+    target = np.dtype(kind.to_pandas_dtype())
+    if target.kind == "i":
+        limits = np.iinfo(target)
+        known = known & (values >= limits.min) & (values <= limits.max)
+    return pa.array(np.where(known, values, 0).astype(target), type=kind, mask=~known)
+
+
+def _lists(flat: pa.Array, lengths: NDArray[np.intp]) -> pa.Array:
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), flat)
+
+
+def _joined(parts: Sequence[Flags]) -> dict[str, NDArray[np.bool_]]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _flag_lists(flags: Flags) -> pa.Array:
+    """The names of the flags raised in every record."""
+    raised = np.stack(list(flags.values()), axis=1)
+    names = pa.array(list(flags), type=pa.string())
+    return _lists(names.take(pa.array(np.nonzero(raised)[1])), raised.sum(axis=1))
+
+
+def _status(reasons: Flags, columns: dict[str, pa.Array]) -> tuple[pa.Array, pa.Array]:
+    """Status of every record, and every reason why something in it is null."""
+    unmeasurable = reasons[TOO_FEW_QRS]
+    missing = np.zeros(len(unmeasurable), np.bool_)
+    for column in MEASURED:
+        if column.name in columns:
+            missing |= columns[column.name].is_null().to_numpy(zero_copy_only=False)
+    explained = np.logical_or.reduce(list(reasons.values()))
+    given = np.stack([*reasons.values(), missing & ~explained], axis=1)
+    names = [*reasons, OUT_OF_RANGE]
+    code = given @ (1 << np.arange(len(names)))
+    texts = ["; ".join(name for bit, name in enumerate(names) if value >> bit & 1) for value in range(1 << len(names))]
+    texts_or_null = pa.array([text or None for text in texts], type=pa.string())
+    status = np.where(unmeasurable, 2, np.where(missing, 1, 0))
+    words = pa.array(["measured", "partial", "unmeasurable"])
+    return words.take(pa.array(status)), texts_or_null.take(pa.array(code))

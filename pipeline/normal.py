@@ -1,0 +1,56 @@
+"""The normal subset: the records with the verdict Normal, as a self-contained dataset of their own."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.columns import RECORD_ID, SOURCE_RECORD_ID, SUBSET_SCHEMA
+from pipeline.dataset import MANIFEST, Manifest
+from pipeline.digest import content_digest, signals_digest, table_digest
+from pipeline.store.files import all_files, file_entry, replacing
+from pipeline.store.ledger import Plan, write_model
+from pipeline.store.signals import write_subset
+from pipeline.store.tables import MEASUREMENTS, write_table
+from pipeline.worker import count_values
+
+NORMAL = "normal"
+
+
+def write_normal_subset(folder: Path, plan: Plan, table: pa.Table) -> Manifest:
+    """Write `normal/` beside the signals and rows it is taken from.
+
+    Args:
+        folder: the dataset's folder, all shards committed.
+        plan: its plan.
+        table: its measurement table.
+
+    Returns:
+        The subset's manifest.
+    """
+    rows = table.filter(pc.equal(table["verdict"], "Normal"))
+    source = rows[RECORD_ID.name].to_numpy()
+    rows = rows.set_column(0, RECORD_ID.name, pa.array(np.arange(len(source))))
+    rows = rows.add_column(1, SOURCE_RECORD_ID.name, pa.array(source)).cast(SUBSET_SCHEMA)
+    with replacing(folder / NORMAL) as subset:
+        subset.mkdir()
+        write_subset(folder, source, subset, plan.shard_records)
+        write_table(subset / MEASUREMENTS, rows, SUBSET_SCHEMA)
+        manifest = Manifest(
+            kind="subset",
+            recipe=plan.recipe,
+            lineage_digest=plan.lineage_digest(),
+            measurement_version=plan.measurement_version,
+            rule_set=plan.rule_set,
+            records=len(source),
+            content_digest=content_digest(rows),
+            signals_digest=signals_digest(rows),
+            table_digest=table_digest(rows),
+            verdicts=count_values(rows["verdict"]),
+            statuses=count_values(rows["status"]),
+            source_content_digest=content_digest(table),
+            files={path.relative_to(subset).as_posix(): file_entry(path) for path in all_files(subset)},
+        )
+        write_model(subset / MANIFEST, manifest)
+    return manifest

@@ -1,0 +1,74 @@
+"""Files that appear whole under their final name, or not at all, and that survive a power cut once they appear."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+TEMPORARY = ".tmp"
+"""Suffix of files and folders being written; whatever carries it is left over from a crash and can go."""
+
+
+class FileEntry(BaseModel):
+    """What a ledger entry or a manifest knows of a file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    bytes: int = Field(ge=0)
+
+
+def file_entry(path: Path) -> FileEntry:
+    """Hash and size of a file's content on disk."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return FileEntry(sha256=digest, bytes=file.tell())
+
+
+def fsync(path: Path) -> None:
+    """Push a file's content, or a folder's list of names, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Write a file, or a folder, under a sibling name; it takes the final name only when the block ends well."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    remove(temporary)
+    try:
+        yield temporary
+        for written in [*temporary.rglob("*"), temporary]:
+            fsync(written)
+        if temporary.is_dir():
+            remove(path)  # a folder cannot be replaced in one step; its reader waits for dataset.json, written last
+        temporary.replace(path)
+        fsync(path.parent)
+    finally:
+        remove(temporary)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a small file durably and in one step."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder where there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def all_files(folder: Path) -> list[Path]:
+    """Every file below a folder, in the order of their names."""
+    return sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())

@@ -1,0 +1,123 @@
+"""The ledger: one small entry a shard, written last. What has no entry does not count."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.errors import DatasetError
+from pipeline.recipe import Recipe, canonical_sha256
+from pipeline.shards import DEFAULT_SHARD_RECORDS, Shard, plan_shards
+from pipeline.store.files import FileEntry, file_entry, write_bytes
+from pipeline.store.signals import shard_file
+
+LEDGER = "ledger"
+FORMAT_VERSION = 1
+"""Version of a dataset folder's layout; it changes when an older program could misread a newer folder."""
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class Plan(BaseModel):
+    """`ledger/plan.json`, written first: what this folder is going to hold."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    format_version: int = Field(default=FORMAT_VERSION, ge=FORMAT_VERSION, le=FORMAT_VERSION)
+    recipe: Recipe
+    measurement_version: str = Field(description="version of the measurement's algorithm and constants")
+    rule_set: str = Field(description="version of the rules that give statements and verdict")
+    shard_records: int = DEFAULT_SHARD_RECORDS
+
+    def lineage_digest(self) -> str:
+        """SHA-256 of everything that fixes a single record's row and signal, whatever the number of records."""
+        return canonical_sha256(
+            {
+                "format_version": self.format_version,
+                "recipe": self.recipe.lineage(),
+                "measurement_version": self.measurement_version,
+                "rule_set": self.rule_set,
+            }
+        )
+
+    def shards(self) -> list[Shard]:
+        """The shards in order."""
+        return plan_shards(self.recipe.records, self.shard_records)
+
+
+class LedgerEntry(BaseModel):
+    """`ledger/shard-NNNNN.json`: one shard's signals and rows are on disk, and these are their hashes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    format_version: int = Field(default=FORMAT_VERSION, ge=FORMAT_VERSION, le=FORMAT_VERSION)
+    lineage_digest: str = Field(pattern="^[0-9a-f]{64}$")
+    index: int = Field(ge=0)
+    start: int = Field(ge=0, description="first record")
+    stop: int = Field(ge=1, description="one past the last record")
+    signals: FileEntry = Field(description="the Zarr shard file")
+    rows: FileEntry = Field(description="the Parquet part")
+    verdicts: dict[str, int] = Field(description="records by verdict")
+    seconds: dict[str, float] = Field(description="time spent by stage")
+    device: str
+    instruction_set: str = Field(description="class within which bytes are identical, such as x86_64 AVX2")
+    finished_at: datetime = Field(strict=False)
+
+
+def plan_file(folder: Path) -> Path:
+    """Where a folder's plan is."""
+    return folder / LEDGER / "plan.json"
+
+
+def entry_file(folder: Path, shard: Shard) -> Path:
+    """Where a shard's ledger entry is."""
+    return folder / LEDGER / f"{shard.name}.json"
+
+
+def part_file(folder: Path, shard: Shard) -> Path:
+    """Where a shard's Parquet part is."""
+    return folder / LEDGER / f"{shard.name}.parquet"
+
+
+def write_model(path: Path, model: BaseModel) -> None:
+    """Write a model as JSON, durably and in one step."""
+    write_bytes(path, (model.model_dump_json(indent=1) + "\n").encode())
+
+
+def read_model(path: Path, kind: type[_Model]) -> _Model:
+    """Read a model from JSON.
+
+    Raises:
+        DatasetError: when the file is missing, is not such JSON, or is of another format version.
+    """
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}. Is {path.parent} part of a dataset?") from error
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"])) or "content"
+        raise DatasetError(
+            f"{path} is damaged or of another version: {where}: {fault['msg']}. Remove it and run build again"
+        ) from error
+
+
+def committed_entry(folder: Path, plan: Plan, shard: Shard) -> LedgerEntry | None:
+    """The shard's entry, if it is this plan's and both files still hash to what it says; otherwise None.
+
+    An unreadable entry counts as none: a shard is cheap to make again, and comes out the same.
+    """
+    path = entry_file(folder, shard)
+    if not path.exists():
+        return None
+    try:
+        entry = read_model(path, LedgerEntry)
+    except DatasetError:
+        return None
+    expected = (plan.format_version, plan.lineage_digest(), shard.index, shard.start, shard.stop)
+    if (entry.format_version, entry.lineage_digest, entry.index, entry.start, entry.stop) != expected:
+        return None
+    files = ((shard_file(folder, shard), entry.signals), (part_file(folder, shard), entry.rows))
+    whole = all(path.is_file() and file_entry(path) == known for path, known in files)
+    return entry if whole else None

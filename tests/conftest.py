@@ -1,0 +1,38 @@
+"""What several tests share: a small real dataset, and where recordings from outside are."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.build import make_shards, open_build, plan_build
+from pipeline.dataset import Dataset
+from pipeline.engines import make_engine
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+def build(
+    out: Path, *, engine: str = "serial", workers: int | None = None, release: bool = True, **plan: Any
+) -> Dataset:
+    """Build a dataset the way the command line does."""
+    planned = plan_build(**plan)
+    with open_build(out, planned) as started:
+        if started.pending:
+            with make_engine(engine, started.job, workers) as workers_:
+                make_shards(started, workers_)
+        return started.finalise(release=release)
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Eighty real records in two shards; tests must not change it."""
+    return build(tmp_path_factory.mktemp("shared") / "dataset", records=80, seed=7, shard_records=64)
+
+
+@pytest.fixture
+def recordings() -> Path:
+    """The folder of real recordings; a user's clone has none."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no recordings at {SHARED}")
+    return SHARED

@@ -1,0 +1,38 @@
+"""Dependencies point one way."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MODULES = sorted((ROOT / "pipeline").rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Every module that a file imports, at the top or inside a function."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_nothing_below_reaches_up(path: Path) -> None:
+    roots = {name.split(".")[0] for name in imported(path)}
+    assert not roots & {"prefect", "flows", "deepfakeecg"}
+    assert "ray" not in roots or path == ROOT / "pipeline" / "engines" / "ray.py"
+
+
+def test_the_measurement_knows_nothing_of_where_signals_come_from() -> None:
+    allowed = ("pipeline.measurement", "pipeline.columns", "pipeline.errors", "pipeline.leads")
+    for path in (ROOT / "pipeline" / "measurement").glob("*.py"):
+        for name in imported(path):
+            assert not name.startswith("pipeline") or name.startswith(allowed), f"{path.name} imports {name}"
+
+
+def test_modules_can_be_read_in_one_sitting() -> None:
+    assert max(len(path.read_text().splitlines()) for path in MODULES) <= 400

@@ -1,0 +1,108 @@
+"""The network is the published one, its bytes depend on the record alone, and checkpoints are not trusted."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import pipeline
+from pipeline.errors import RecipeError
+from pipeline.generators import generate_block, load_generator
+from pipeline.generators.checkpoint import checkpoint_sha256, published_checkpoint
+from pipeline.generators.pulse2pulse import SCALE_UV, Pulse2Pulse
+from pipeline.noise import block_noise
+from pipeline.recipe import Recipe
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+def test_the_network_equals_the_published_one() -> None:
+    """Same noise, same signal: at most 0.05 µV before truncation, on 64 records."""
+    published = pytest.importorskip("deepfakeecg").Generator()
+    content = torch.load(published_checkpoint(), map_location="cpu", weights_only=True)["stat_dict"]
+    published.load_state_dict(content)
+    ours = Pulse2Pulse()
+    ours.load_state_dict({name: content[name] for name in ours.state_dict()})
+    noise = torch.from_numpy(block_noise(3, 0, 64))
+    with torch.inference_mode():
+        difference = (published.eval()(noise) - ours.eval()(noise)).abs().max() * SCALE_UV
+    assert float(difference) <= 0.05
+
+
+def test_signals_are_truncated_toward_zero() -> None:
+    generator = load_generator(Recipe())
+    noise = block_noise(0, 0, 32)
+    with torch.inference_mode():
+        exact = generator._network(torch.from_numpy(noise)).numpy() * np.float32(SCALE_UV)  # type: ignore[attr-defined]
+    signals = generator(noise)
+    assert signals.dtype == np.int16
+    assert np.mean(signals == exact.astype(np.int32)) > 0.999  # another thread count may round another way
+    assert (np.abs(signals) <= np.abs(exact) + 0.5).all()
+
+
+def test_generate_gives_the_same_record_alone_in_company_and_whatever_the_threads() -> None:
+    threads = torch.get_num_threads()
+    together = pipeline.generate([40, 3, 41], seed=9)
+    torch.set_num_threads(2 if threads == 1 else 1)
+    try:
+        alone = pipeline.generate([41], seed=9)
+    finally:
+        torch.set_num_threads(threads)
+    assert together.shape == (3, 8, 5000)
+    assert np.array_equal(alone[0], together[2])
+    assert np.array_equal(together[1], generate_block(load_generator(Recipe(seed=9)), 9, 0)[3])
+    assert not np.array_equal(together[0], together[2])
+
+
+@pytest.mark.parametrize("ids", [[-1], [[1, 2]]])
+def test_impossible_record_numbers_are_refused(ids: list[int]) -> None:
+    with pytest.raises(RecipeError, match="record numbers"):
+        pipeline.generate(ids)
+
+
+def test_another_checkpoint_by_path_is_recorded_by_its_hash(tmp_path: Path) -> None:
+    path = tmp_path / "mine.pt"
+    torch.manual_seed(1)
+    torch.save({"netG_state_dict": Pulse2Pulse().state_dict()}, path)
+    recipe = Recipe(checkpoint_sha256=checkpoint_sha256(path))
+    assert np.ptp(load_generator(recipe, path)(block_noise(0, 0, 32))) > 0
+
+
+def test_a_missing_or_altered_checkpoint_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="cannot be read"):
+        load_generator(Recipe(), tmp_path / "none.pt")
+    altered = tmp_path / "altered.pt"
+    altered.write_bytes(published_checkpoint().read_bytes()[:-1] + b"x")
+    with pytest.raises(RecipeError, match="is not the one of the recipe"):
+        load_generator(Recipe(), altered)
+
+
+class Malicious:
+    """A pickle that would write a file when loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return (open, (str(self.path), "w"))
+
+
+def test_code_in_a_checkpoint_is_refused_and_does_not_run(tmp_path: Path) -> None:
+    path, trace = tmp_path / "evil.pt", tmp_path / "trace"
+    torch.save({"stat_dict": Malicious(trace)}, path)
+    with pytest.raises(RecipeError, match="does not load as plain tensors"):
+        load_generator(Recipe(checkpoint_sha256=checkpoint_sha256(path)), path)
+    path.write_bytes(pickle.dumps(Malicious(trace)))
+    with pytest.raises(RecipeError, match="does not load as plain tensors"):
+        load_generator(Recipe(checkpoint_sha256=checkpoint_sha256(path)), path)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("content", [{"stat_dict": {}}, {"conv_1.weight": torch.zeros(2)}, torch.zeros(3), {"a": 1}])
+def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path, content: object) -> None:
+    path = tmp_path / "other.pt"
+    torch.save(content, path)
+    with pytest.raises(RecipeError, match=r"does not fit the generator|holds no state dictionary") as caught:
+        load_generator(Recipe(checkpoint_sha256=checkpoint_sha256(path)), path)
+    assert "\n" not in str(caught.value)

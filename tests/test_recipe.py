@@ -1,0 +1,51 @@
+"""The recipe refuses what it does not know, and its digest depends on nothing else."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import RecipeError
+from pipeline.recipe import Recipe, make_recipe, read_recipe
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"recordz": 5}, "recordz"),
+        ({"records": 0}, "records"),
+        ({"records": -3}, "records"),
+        ({"records": "many"}, "records"),
+        ({"records": 2.5}, "records"),
+        ({"records": True}, "records"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**63}, "seed"),
+        ({"generator": "wavegan"}, "generator"),
+        ({"checkpoint_sha256": "abc"}, "checkpoint_sha256"),
+    ],
+)
+def test_a_bad_field_is_named_in_one_line(fields: dict[str, object], named: str) -> None:
+    with pytest.raises(RecipeError, match=named) as caught:
+        make_recipe(**fields)
+    assert "\n" not in str(caught.value)
+
+
+@given(st.integers(1, 10**9), st.integers(0, 2**63 - 1))
+def test_the_digest_tells_recipes_apart_and_lineage_ignores_their_length(records: int, seed: int) -> None:
+    recipe = Recipe(records=records, seed=seed)
+    assert recipe.digest() == Recipe(seed=seed, records=records).digest()
+    assert recipe.digest() != Recipe(seed=seed, records=records % 10**9 + 1).digest()
+    assert recipe.lineage() == Recipe(seed=seed, records=1).lineage()
+
+
+def test_a_recipe_file_may_be_a_manifest() -> None:
+    fields = Recipe(seed=5).model_dump()
+    assert read_recipe(Recipe(seed=5).model_dump_json(), "r.json") == fields
+    assert read_recipe('{"format_version": 1, "recipe": {"seed": 5}}', "dataset.json") == {"seed": 5}
+
+
+@given(st.text())
+def test_a_recipe_file_of_anything_is_read_or_refused(text: str) -> None:
+    try:
+        make_recipe(**read_recipe(text, "r.json"))
+    except RecipeError as error:
+        assert str(error)

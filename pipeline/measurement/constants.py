@@ -2,8 +2,8 @@
 
 Times are in samples of 2 ms unless the name says otherwise. Sources: 12SL, what GE Marquette 12SL was seen to do
 in MUSE exports; MUSE, set so that those exports' values are met; LUDB, chosen for the smallest scatter against the
-manual boundaries of the odd records of LUDB 1.0.1; signal, a property of the signal or of the arithmetic. Nothing
-here was fitted to generated ECGs or to statistics of a population.
+manual boundaries of the odd records of LUDB 1.0.1; signal, a property of the signal or of the arithmetic. No
+value was set from generated ECGs or from statistics of a population.
 """
 
 from pipeline.leads import SAMPLING_RATE_HZ
@@ -20,7 +20,7 @@ LARGEST_UV = 1e6
 PADDING = 500  # signal: one second of reflection at either end; 6000 samples are a fast transform length
 HIGHPASS_HZ = 0.5  # AHA 2007, part I: zero-phase filters may cut at up to 0.67 Hz; above 0.5 Hz T was seen to change
 HIGHPASS_ORDER = 8  # steep, so that the fundamental of a rate of 60 keeps 99.6 % of its height
-NOISE_ABOVE_HZ = 40.0  # IEC 60601-2-25 places the monitoring band's end at 40 Hz; little of a normal ECG lies above
+NOISE_ABOVE_HZ = 40.0  # the usual end of a monitoring band: little of a normal ECG lies above
 WANDER_BELOW_HZ = 0.5
 DETECTION_BAND_HZ = (3.0, 7.0, 20.0, 35.0)  # the pass band of 5 to 25 Hz, with raised cosine flanks
 DETECTION_DECIMATION = 4  # the detection function holds nothing above 35 Hz: 125 values a second carry it
@@ -29,7 +29,7 @@ DETECTION_DECIMATION = 4  # the detection function holds nothing above 35 Hz: 12
 DETECTION_MEAN = 11  # 88 ms, about one QRS
 REFRACTORY = 25  # 200 ms, the refractory time of ventricular muscle
 DETECTION_SHARE = 0.35  # LUDB: of the median of the maxima of ten one-second stretches
-DETECTION_FLOOR_UV_S = 100.0  # signal: a QRS of 20 µV in one lead; less is not an ECG
+DETECTION_FLOOR_UV_S = 500.0  # signal: what a QRS of 20 µV in one lead reaches; less is not an ECG
 
 # Beats
 FEWEST_QRS = 4  # 12SL library statement 1676, "<4 QRS"
@@ -46,12 +46,9 @@ COMPARED = slice(BEAT_BEFORE - 110, BEAT_BEFORE + 200)  # P to T: what of a beat
 # Delineation of the median beat
 SMOOTHING_QRS = 2.2  # LUDB: SD of a Gaussian, a low pass of 30 Hz; of 20 to 40 Hz it gave the smallest scatter
 SMOOTHING_PT = 4.0  # LUDB: for P detection and T, a low pass of 17 Hz
-EQUALISING_POWER = (
-    0.75  # LUDB: leads are divided by this power of their steepest QRS slope; 1 lets noise in, 0 one lead
-)
 EQUALISING_FLOOR = 0.1  # a lead without QRS is weighted as if it had a tenth of the steepest
 QRS_REACH = 50  # the steepest point of the median beat lies within 100 ms of the alignment point
-QRS_EDGE_SHARE = 0.05  # LUDB, MUSE: of the steepest spatial velocity, on either side
+QRS_EDGE_SHARE = 0.04  # LUDB: of the steepest spatial velocity, on either side; smallest scatter of 4 to 10 %
 QRS_QUIET_FACTOR = 3.0  # LUDB: velocities up to this multiple of the quiet parts of PQ and ST are not QRS
 QRS_QUIET_SAMPLES = 7  # 14 ms below threshold end the QRS
 PQ_QUIET = (110, 22)  # the 20th percentile of the 220 ms before the steepest point
@@ -62,7 +59,7 @@ QRS_AFTER_MOST = 95  # 190 ms
 P_BEFORE_MOST = 170  # PR up to 340 ms
 P_HALF_MOST = 70  # half a P wave lasts 140 ms at most: beyond lies baseline
 P_FOOT_SHARE = 0.2  # LUDB: height of the feet above the troughs, smallest scatter of 8 to 40 %
-P_FOOT_SHIFT = 4.0  # at 20 % of its height a P is 6 ms inside 12SL's bounds (MUSE), 10 ms inside readers' (LUDB)
+P_FOOT_SHIFT = 3.0  # MUSE: at 20 % of its height a P is still 6 ms inside 12SL's bounds
 P_QUIET_MEAN = 9  # 18 ms: the quietest stretch between P and QRS is sought in their mean
 P_QUIET_AFTER = 20  # LUDB: it lies at least 40 ms after P's peak; 30 to 50 ms made no difference
 P_QUIET_BEFORE_QRS = 6  # 12 ms, beyond the reach of the smoothed QRS
@@ -88,7 +85,7 @@ AXIS_LEAST_UV_MS = 160.0  # as for a wave: with less net area in both leads ther
 FLAT_UV = 20.0  # peak to peak over one second: no QRS in this lead
 CLIPPED_SAMPLES = 10  # equal neighbours at a lead's extremum
 HIGHEST_UV = 5000.0  # IEC 60601-2-25: the input range of an electrocardiograph
-NOISY_UV = 30.0  # LUDB: beyond it P durations were seen to grow with the noise
+NOISY_UV = 30.0  # LUDB with added noise: from here on P durations were seen to grow with the noise
 WANDER_UV = 250.0  # LUDB: the 97.5th percentile of near-normal records is 226
 UNLIKE_CORRELATION = 0.8  # LUDB: the 2.5th percentile of near-normal records is 0.82
 RESIDUAL_UV = (3.0, 70.0)  # below: copies of a template; above: 97.5th percentile of 40 PTB-XL and Georgia records

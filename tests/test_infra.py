@@ -1,0 +1,47 @@
+"""The Makefile's choice of PyTorch's index."""
+
+import http.server
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "infra"))
+
+import torch_index  # noqa: E402  # a script beside the package, found through the path above
+
+
+def test_an_index_that_answers_is_reachable_and_others_are_not_waited_for() -> None:
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as server:
+        port = server.server_address[1]
+        server.RequestHandlerClass.do_GET = lambda handler: (handler.send_response(200), handler.end_headers())  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        assert torch_index.reachable(f"http://127.0.0.1:{port}", 2)
+        server.shutdown()
+    started = time.monotonic()
+    assert not torch_index.reachable(f"http://127.0.0.1:{port}", 2)
+    assert not torch_index.reachable("http://192.0.2.1", 0.3)  # an address that never answers (RFC 5737)
+    assert time.monotonic() - started < 3
+
+
+def test_the_script_prints_an_option_or_nothing() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "infra" / "torch_index.py"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout in ("", f"--extra-index-url {torch_index.CPU_INDEX}\n")
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_a_gpu_machine_takes_the_default_build(
+    gpu: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch_index.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(torch_index.shutil, "which", lambda _: "/usr/bin/nvidia-smi" if gpu else None)
+    monkeypatch.setattr(torch_index, "reachable", lambda *_: True)
+    monkeypatch.setattr(torch_index.os, "_exit", lambda _: None)
+    torch_index.main()
+    assert bool(capfd.readouterr().out) == (not gpu)

@@ -15,6 +15,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture, as_completed
 from prefect.settings import (
     PREFECT_API_URL,
+    PREFECT_HOME,
     PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
     PREFECT_SERVER_ANALYTICS_ENABLED,
     PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
@@ -120,6 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("prefect").setLevel(logging.CRITICAL)  # one line of our own for an error, not a traceback
     try:
         plan = plan_build(shard_records=options.shard_records, checkpoint=options.checkpoint, **recipe_fields(options))
+        PREFECT_HOME.value().mkdir(parents=True, exist_ok=True)  # Prefect does not make the folders above it
         with temporary_settings(IN_PROCESS):
             summary = build_dataset(
                 records=plan.recipe.records,

@@ -1,24 +1,42 @@
 """The Makefile's choice of PyTorch's index."""
 
 import http.server
+import importlib.util
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "infra"))
-
-import torch_index  # noqa: E402  # a script beside the package, found through the path above
+SCRIPT = ROOT / "infra" / "torch_index.py"
 
 
-def test_an_index_that_answers_is_reachable_and_others_are_not_waited_for() -> None:
-    with http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as server:
+@pytest.fixture
+def torch_index() -> Any:
+    """The script as a module; it stands beside the packages, not in one."""
+    spec = importlib.util.spec_from_file_location("torch_index", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    """A server that has every page."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+
+def test_an_index_that_answers_is_reachable_and_others_are_not_waited_for(torch_index: Any) -> None:
+    with http.server.HTTPServer(("127.0.0.1", 0), Answers) as server:
         port = server.server_address[1]
-        server.RequestHandlerClass.do_GET = lambda handler: (handler.send_response(200), handler.end_headers())  # type: ignore[attr-defined]
         threading.Thread(target=server.serve_forever, daemon=True).start()
         assert torch_index.reachable(f"http://127.0.0.1:{port}", 2)
         server.shutdown()
@@ -28,16 +46,14 @@ def test_an_index_that_answers_is_reachable_and_others_are_not_waited_for() -> N
     assert time.monotonic() - started < 3
 
 
-def test_the_script_prints_an_option_or_nothing() -> None:
-    done = subprocess.run(
-        [sys.executable, ROOT / "infra" / "torch_index.py"], capture_output=True, text=True, check=True
-    )
+def test_the_script_prints_an_option_or_nothing(torch_index: Any) -> None:
+    done = subprocess.run([sys.executable, SCRIPT], capture_output=True, text=True, check=True)
     assert done.stdout in ("", f"--extra-index-url {torch_index.CPU_INDEX}\n")
 
 
 @pytest.mark.parametrize("gpu", [True, False])
 def test_a_gpu_machine_takes_the_default_build(
-    gpu: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    torch_index: Any, gpu: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(torch_index.platform, "system", lambda: "Linux")
     monkeypatch.setattr(torch_index.shutil, "which", lambda _: "/usr/bin/nvidia-smi" if gpu else None)

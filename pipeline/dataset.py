@@ -9,12 +9,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline.digest import content_digest, signals_digest, table_digest
 from pipeline.errors import DatasetError
 from pipeline.recipe import Recipe
 from pipeline.store.files import FileEntry
-from pipeline.store.ledger import FORMAT_VERSION, read_model
+from pipeline.store.ledger import FORMAT_VERSION, Plan, read_model
 from pipeline.store.signals import open_signals, read_signals
-from pipeline.store.tables import MEASUREMENTS, read_table
+from pipeline.store.tables import MEASUREMENTS, count_values, read_table
 
 MANIFEST = "dataset.json"
 
@@ -51,6 +52,24 @@ class Manifest(BaseModel):
     source_content_digest: str | None = Field(default=None, description="of the dataset a subset was taken from")
     provenance: Provenance | None = Field(default=None, description="absent from a subset, which has its source's")
     files: dict[str, FileEntry] = Field(description="every other file, by its path in the folder")
+
+
+def describe(kind: Literal["dataset", "subset"], plan: Plan, table: pa.Table) -> Manifest:
+    """What a table and the plan it was built by say of a dataset; its files and provenance are still to be added."""
+    return Manifest(
+        kind=kind,
+        recipe=plan.recipe,
+        lineage_digest=plan.lineage_digest(),
+        measurement_version=plan.measurement_version,
+        rule_set=plan.rule_set,
+        records=table.num_rows,
+        content_digest=content_digest(table),
+        signals_digest=signals_digest(table),
+        table_digest=table_digest(table),
+        verdicts=count_values(table["verdict"]),
+        statuses=count_values(table["status"]),
+        files={},
+    )
 
 
 class Dataset:

@@ -8,8 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.columns import RECORD_ID, TABLE_SCHEMA
-from pipeline.dataset import MANIFEST, Manifest, Provenance
-from pipeline.digest import content_digest, signals_digest, table_digest
+from pipeline.dataset import MANIFEST, Manifest, Provenance, describe
 from pipeline.errors import DatasetError
 from pipeline.normal import write_normal_subset
 from pipeline.progress import tracked
@@ -28,7 +27,6 @@ from pipeline.store.ledger import (
 )
 from pipeline.store.signals import SIGNALS, shard_file
 from pipeline.store.tables import MEASUREMENTS, read_table, write_table
-from pipeline.worker import count_values
 
 _LIBRARIES = ("numpy", "pyarrow", "scipy", "torch", "zarr", "numcodecs")
 """Libraries whose version can change bytes."""
@@ -50,21 +48,7 @@ def finalise(folder: Path, plan: Plan, *, release: bool) -> Manifest:
     table = _joined_rows(folder, plan)
     write_table(folder / MEASUREMENTS, table, TABLE_SCHEMA)
     normal = write_normal_subset(folder, plan, table)
-    manifest = Manifest(
-        kind="dataset",
-        recipe=plan.recipe,
-        lineage_digest=plan.lineage_digest(),
-        measurement_version=plan.measurement_version,
-        rule_set=plan.rule_set,
-        records=plan.recipe.records,
-        content_digest=content_digest(table),
-        signals_digest=signals_digest(table),
-        table_digest=table_digest(table),
-        verdicts=count_values(table["verdict"]),
-        statuses=count_values(table["status"]),
-        provenance=_provenance(list(entries.values())),
-        files={},
-    )
+    manifest = describe("dataset", plan, table).model_copy(update={"provenance": _provenance(list(entries.values()))})
     if release:
         write_release(folder, manifest, normal)
     manifest = manifest.model_copy(update={"files": _manifest_files(folder, entries)})

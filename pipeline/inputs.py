@@ -118,7 +118,8 @@ def _folder(folder: Path) -> Recordings:
 
 
 def _record(source: Path) -> Recordings:
-    header = source if source.suffix == ".hea" else source.with_name(f"{source.name}.hea")
+    parts = (".hea", ".dat", ".mat")  # any of a record's files names the record
+    header = source.with_suffix(".hea") if source.suffix in parts else source.with_name(f"{source.name}.hea")
     if not header.is_file():
         raise InputError(f"{source}: not found; {_KINDS}")
     return Recordings(1, (header.stem,), partial(_read_records, [header]))

@@ -7,13 +7,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.columns import RECORD_ID, SOURCE_RECORD_ID, SUBSET_SCHEMA
-from pipeline.dataset import MANIFEST, Manifest
-from pipeline.digest import content_digest, signals_digest, table_digest
+from pipeline.dataset import MANIFEST, Manifest, describe
+from pipeline.digest import content_digest
 from pipeline.store.files import all_files, file_entry, replacing
 from pipeline.store.ledger import Plan, write_model
 from pipeline.store.signals import write_subset
 from pipeline.store.tables import MEASUREMENTS, write_table
-from pipeline.worker import count_values
 
 NORMAL = "normal"
 
@@ -37,20 +36,8 @@ def write_normal_subset(folder: Path, plan: Plan, table: pa.Table) -> Manifest:
         subset.mkdir()
         write_subset(folder, source, subset, plan.shard_records)
         write_table(subset / MEASUREMENTS, rows, SUBSET_SCHEMA)
-        manifest = Manifest(
-            kind="subset",
-            recipe=plan.recipe,
-            lineage_digest=plan.lineage_digest(),
-            measurement_version=plan.measurement_version,
-            rule_set=plan.rule_set,
-            records=len(source),
-            content_digest=content_digest(rows),
-            signals_digest=signals_digest(rows),
-            table_digest=table_digest(rows),
-            verdicts=count_values(rows["verdict"]),
-            statuses=count_values(rows["status"]),
-            source_content_digest=content_digest(table),
-            files={path.relative_to(subset).as_posix(): file_entry(path) for path in all_files(subset)},
-        )
+        files = {path.relative_to(subset).as_posix(): file_entry(path) for path in all_files(subset)}
+        added = {"files": files, "source_content_digest": content_digest(table)}
+        manifest = describe("subset", plan, rows).model_copy(update=added)
         write_model(subset / MANIFEST, manifest)
     return manifest

@@ -2,7 +2,6 @@
 
 import platform
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from pipeline.shards import BLOCK, Shard
 from pipeline.store.files import file_entry
 from pipeline.store.ledger import LedgerEntry, Plan, entry_file, part_file, write_model
 from pipeline.store.signals import write_shard
-from pipeline.store.tables import write_table
+from pipeline.store.tables import count_values, write_table
 
 
 @dataclass(frozen=True)
@@ -99,11 +98,6 @@ def measure_records(signals: NDArray[np.int16], start: int) -> pa.Table:
     columns[RECORD_ID.name] = pa.array(np.arange(start, start + len(signals)))
     columns[SIGNAL_SHA256.name] = pa.array(signal_sha256(signals))
     return pa.table([columns[name] for name in TABLE_SCHEMA.names], schema=TABLE_SCHEMA)
-
-
-def count_values(column: pa.ChunkedArray) -> dict[str, int]:
-    """How often each value of a string column occurs; a missing one counts under `none`."""
-    return dict(sorted(Counter(value or "none" for value in column.to_pylist()).items()))
 
 
 def instruction_set() -> str:

@@ -1,6 +1,9 @@
 """The network is the published one, its bytes depend on the record alone, and checkpoints are not trusted."""
 
+import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +56,19 @@ def test_generate_gives_the_same_record_alone_in_company_and_whatever_the_thread
     assert np.array_equal(alone[0], together[2])
     assert np.array_equal(together[1], generate_block(load_generator(Recipe(seed=9)), 9, 0)[3])
     assert not np.array_equal(together[0], together[2])
+
+
+def test_another_instruction_set_stays_within_the_stated_tolerance(tmp_path: Path) -> None:
+    """At most 1 µV on at most 0.5 % of samples, forced through the libraries' own switches."""
+    program = "import sys, numpy, pipeline; numpy.save(sys.argv[1], pipeline.generate(range(32)))"
+    signals = []
+    for name, switches in (("native", {}), ("sse", {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"})):
+        path = tmp_path / f"{name}.npy"
+        subprocess.run([sys.executable, "-c", program, str(path)], env=os.environ | switches, check=True)
+        signals.append(np.load(path).astype(np.int32))
+    difference = np.abs(signals[0] - signals[1])
+    assert difference.max() <= 1
+    assert np.mean(difference > 0) <= 0.005
 
 
 @pytest.mark.parametrize("ids", [[-1], [[1, 2]]])

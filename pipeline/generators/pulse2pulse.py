@@ -79,19 +79,20 @@ class Pulse2PulseGenerator:
 
     def __call__(self, noise: NDArray[np.float32]) -> NDArray[np.int16]:
         """Noise (batch, 8, 5000) to signals (batch, 8, 5000), int16 µV, truncated toward zero as published."""
-        with _one_thread(), torch.inference_mode():
+        with _reproducible(), torch.inference_mode():
             signals = self._network(torch.from_numpy(noise).to(self._torch_device)) * SCALE_UV
             truncated: NDArray[np.int16] = signals.to(torch.int16).cpu().numpy()
             return truncated
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """One intra-op thread: rounding would depend on how a convolution is shared out, and workers share the cores."""
+def _reproducible() -> Iterator[None]:
+    """One intra-op thread, because rounding depends on how a convolution is shared out; on a GPU full float32."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
     finally:
         torch.set_num_threads(before)
 

@@ -1,5 +1,6 @@
 """Measurement tables as Parquet, with units and descriptions on every field."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +25,11 @@ def write_table(path: Path, table: pa.Table, schema: pa.Schema) -> None:
             write_page_index=True,
             sorting_columns=[pq.SortingColumn(0)],
         )
+
+
+def count_values(column: pa.ChunkedArray) -> dict[str, int]:
+    """How often each value of a string column occurs; a missing one counts under `none`."""
+    return dict(sorted(Counter(value or "none" for value in column.to_pylist()).items()))
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:

@@ -7,7 +7,11 @@ ENGINE ?= ray
 BIN := .venv/bin
 WORKERS_FLAG := $(if $(WORKERS),--workers $(WORKERS))
 
-.PHONY: dataset test check bench schemas format clean
+.DEFAULT_GOAL := help
+.PHONY: help dataset test check bench schemas format clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1 - \2/p' $(MAKEFILE_LIST)
 
 dataset: .venv/installed  ## build a dataset: make dataset [RECORDS=2000] [SEED=0] [OUT=dataset] [ENGINE=ray] [WORKERS=n]
 	@$(BIN)/python -m flows.build_dataset --records $(RECORDS) --seed $(SEED) --out $(OUT) --engine $(ENGINE) $(WORKERS_FLAG)

@@ -121,6 +121,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("prefect").setLevel(logging.CRITICAL)  # one line of our own for an error, not a traceback
     try:
         plan = plan_build(shard_records=options.shard_records, checkpoint=options.checkpoint, **recipe_fields(options))
+        print(
+            f"{plan.recipe.records:,} records into {options.out}; Prefect and Ray take a moment to start",
+            file=sys.stderr,
+        )
         PREFECT_HOME.value().mkdir(parents=True, exist_ok=True)  # Prefect does not make the folders above it
         with temporary_settings(IN_PROCESS):
             summary = build_dataset(

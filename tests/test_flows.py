@@ -121,7 +121,7 @@ def test_in_one_process_without_a_server(home: Path, tmp_path: Path, dataset: Da
 
     refused = run(*command[:-1], str(out), "--shard-records", "100", env=env)
     assert refused.returncode == 2
-    assert refused.stderr.strip().count("\n") == 0
+    assert refused.stderr.strip().count("\n") == 0, refused.stderr
     assert "shard_records 100" in refused.stderr
 
 

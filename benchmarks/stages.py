@@ -21,10 +21,11 @@ from pipeline.digest import signal_sha256
 from pipeline.generators import load_generator
 from pipeline.noise import block_noise
 from pipeline.recipe import Recipe
+from pipeline.rows import stored_rows
 from pipeline.shards import BLOCK, Shard
 from pipeline.store.signals import create_signals, write_shard
 from pipeline.store.tables import write_table
-from pipeline.worker import instruction_set, measure_records
+from pipeline.worker import instruction_set
 
 _T = TypeVar("_T")
 
@@ -65,7 +66,7 @@ def one_round(folder: Path, records: int) -> dict[str, float]:
     noise = timed("noise", lambda: block_noise(0, 0, records))
     blocks = range(0, records, BLOCK)
     signals = timed("generate", lambda: np.concatenate([generator(noise[b : b + BLOCK]) for b in blocks]))
-    table = timed("measure and interpret", lambda: measure_records(signals, 0))
+    table = timed("measure and interpret", lambda: stored_rows(signals, 0))
     timed("hash", lambda: signal_sha256(signals))
     create_signals(folder, records, records)
     timed("store signals", lambda: write_shard(folder, Shard(0, 0, records), signals))

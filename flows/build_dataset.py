@@ -25,10 +25,11 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task
 from pydantic import Field
 
-from pipeline.build import ATTEMPTS, Build, failed_shards, open_build, plan_build
+from pipeline.build import ATTEMPTS, Build, failed_shards, open_build
 from pipeline.cli import add_build_arguments, recipe_fields
 from pipeline.engines import Engine, make_engine
-from pipeline.errors import DatasetError, FoundryError, InputError, RecipeError
+from pipeline.errors import FoundryError, WorkerError
+from pipeline.plan import plan_build
 from pipeline.report.summary import summarise
 from pipeline.shards import DEFAULT_SHARD_RECORDS, Shard
 
@@ -45,9 +46,8 @@ _THREADS: TaskRunner[PrefectFuture[Any]] = ThreadPoolTaskRunner()  # type: ignor
 
 
 def _may_succeed_later(_task: Task[..., object], _run: TaskRun, state: State[object]) -> bool:
-    """Retry lost workers and passing faults, not what will fail in the same way again."""
-    error = state.result(raise_on_failure=False)
-    return not isinstance(error, (RecipeError, DatasetError, InputError))
+    """Retry lost workers, not what will fail in the same way again."""
+    return isinstance(state.result(raise_on_failure=False), WorkerError)
 
 
 @task(
@@ -87,7 +87,7 @@ def build_dataset(
         if build.pending:
             with make_engine(engine, build.job, workers) as started:
                 _make_shards(build, started)
-        summary = build.closing_line() + summarise(build.finalise(release=release))
+        summary = summarise(build.finalise(release=release), complete=build.complete)
     get_run_logger().info("%s", summary)
     create_markdown_artifact(f"```\n{summary}\n```", key="dataset-summary", description=str(out))
     return summary
@@ -97,7 +97,7 @@ def _make_shards(build: Build, engine: Engine) -> None:
     """One task a shard, a few more at a time than there are workers; a failed shard does not stop the others."""
     waiting = deque(build.pending)
     running: dict[PrefectFuture[int], Shard] = {}
-    failed: dict[Shard, BaseException] = {}
+    failed: dict[Shard, WorkerError] = {}
     with build.progress() as bar:
         while waiting or running:
             while waiting and len(running) < 2 * engine.workers:
@@ -105,8 +105,10 @@ def _make_shards(build: Build, engine: Engine) -> None:
                 running[make_shard.submit(shard, engine)] = shard
             future = next(as_completed(list(running)))
             shard, result = running.pop(future), future.result(raise_on_failure=False)
-            if isinstance(result, BaseException):
+            if isinstance(result, WorkerError):
                 failed[shard] = result
+            elif isinstance(result, BaseException):
+                raise result
             else:
                 bar.update(result)
     if failed:

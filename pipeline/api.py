@@ -10,18 +10,24 @@ from numpy.typing import NDArray
 
 from pipeline.dataset import Dataset, open_dataset
 from pipeline.errors import InputError, RecipeError
-from pipeline.interpret import interpret
-from pipeline.leads import LEADS, SAMPLING_RATE_HZ, STORED_LEADS
+from pipeline.leads import (
+    LEADS,
+    MICROVOLTS,
+    SAMPLES,
+    SAMPLING_RATE_HZ,
+    STORED_LEADS,
+    look_like_millivolts,
+    to_stored_leads,
+)
+from pipeline.recipe import MOST_RECORDS
+from pipeline.rows import interpreted_rows
 from pipeline.shards import BLOCK
 
 __all__ = ["Dataset", "generate", "measure", "open_dataset"]
 
-_UV_PER_UNIT = {"uV": 1.0, "mV": 1000.0}
-_STORED_AMONG_TWELVE = [LEADS.index(lead) for lead in STORED_LEADS]
-
 
 def generate(ids: Sequence[int], *, seed: int = 0, checkpoint: str | Path | None = None) -> NDArray[np.int16]:
-    """Generate records with the published Pulse2Pulse network, the same bytes as in a dataset of this seed.
+    """Generate records with the published Pulse2Pulse network on the CPU, the bytes of a dataset of this seed.
 
     Args:
         ids: record numbers, in any order; whole blocks of 32 are made for them, so neighbours come almost free.
@@ -32,21 +38,16 @@ def generate(ids: Sequence[int], *, seed: int = 0, checkpoint: str | Path | None
         (len(ids), 8, 5000) int16, µV at 500 Hz, leads I, II, V1-V6.
 
     Raises:
-        RecipeError: for a negative id, an impossible seed or an unusable checkpoint.
+        RecipeError: for an impossible id or seed, or an unusable checkpoint.
     """
-    from pipeline.build import plan_build
-    from pipeline.generators import (  # imports torch, which the other verbs do not need
-        generate_block,
-        load_generator,
-    )
+    from pipeline.generators import generate_block, load_generator  # torch, which the other verbs do not need
+    from pipeline.plan import plan_build
 
     path = Path(checkpoint) if checkpoint is not None else None
     recipe = plan_build(checkpoint=path, seed=seed).recipe
-    numbers = np.asarray(ids, dtype=np.int64)
-    if numbers.ndim != 1 or (numbers < 0).any():
-        raise RecipeError(f"record numbers must be a sequence of whole numbers from 0, got {ids!r}")
+    numbers = _record_numbers(ids)
     generator = load_generator(recipe, path)
-    signals = np.empty((len(numbers), len(STORED_LEADS), 5000), dtype=np.int16)
+    signals = np.empty((len(numbers), len(STORED_LEADS), SAMPLES), dtype=np.int16)
     for block in np.unique(numbers // BLOCK):
         wanted = numbers // BLOCK == block
         signals[wanted] = generate_block(generator, seed, int(block))[numbers[wanted] % BLOCK]
@@ -57,7 +58,8 @@ def measure(signals_uv: NDArray[Any], *, sampling_rate_hz: float = SAMPLING_RATE
     """Measure and interpret ECGs by 12SL's published definitions; the results are ours, not 12SL's.
 
     Args:
-        signals_uv: (records, 8 or 12, 5000), 10 s at 500 Hz; 8 leads I, II, V1-V6, or 12 in the order of `LEADS`.
+        signals_uv: (records, 8 or 12, 5000), 10 s at 500 Hz; 8 leads I, II, V1-V6, or 12 in the order of `LEADS`, of
+            which III, aVR, aVL and aVF are not read but derived.
         sampling_rate_hz: must be 500.
         units: of the signals, `uV` or `mV`.
 
@@ -68,19 +70,35 @@ def measure(signals_uv: NDArray[Any], *, sampling_rate_hz: float = SAMPLING_RATE
     Raises:
         InputError: for another shape, rate or unit, and for samples that are not numbers.
     """
-    from pipeline.measurement import measure as measure_waves
-
     if sampling_rate_hz != SAMPLING_RATE_HZ:
         raise InputError(f"signals are sampled at {sampling_rate_hz:g} Hz, not {SAMPLING_RATE_HZ}. Resample them first")
-    if units not in _UV_PER_UNIT:
+    if units.lower() not in MICROVOLTS:
         raise InputError(f"signals are in {units!r}, which is not known. Give units 'uV' or 'mV'")
-    signals = np.asarray(signals_uv)
-    if signals.ndim == 3 and signals.shape[1] == len(LEADS):
-        signals = signals[:, _STORED_AMONG_TWELVE]
-    if units != "uV":
-        signals = signals * _UV_PER_UNIT[units]
-    measured = measure_waves(signals)
-    interpreted = interpret(measured)
-    for field in interpreted.schema:
-        measured = measured.append_column(field, interpreted[field.name])
-    return measured
+    signals = to_stored_leads(_checked_shape(np.asarray(signals_uv)))
+    if units.lower() != "uv":
+        return interpreted_rows(signals * MICROVOLTS[units.lower()])
+    if look_like_millivolts(signals):
+        raise InputError("signals stay within 20 µV, so they are in mV. Give units='mV'")
+    return interpreted_rows(signals)
+
+
+def _record_numbers(ids: Sequence[int]) -> NDArray[np.int64]:
+    numbers = np.asarray(ids)
+    whole = numbers.ndim == 1 and (numbers.dtype.kind in "iu" or numbers.size == 0)
+    if not whole or (numbers < 0).any() or (numbers >= MOST_RECORDS).any():
+        raise RecipeError(
+            f"record numbers must be a list of whole numbers from 0 to {MOST_RECORDS - 1}, got {ids!r:.80}"
+        )
+    return numbers.astype(np.int64)
+
+
+def _checked_shape(signals: NDArray[Any]) -> NDArray[Any]:
+    leads = (len(STORED_LEADS), len(LEADS))
+    if signals.ndim == 3 and signals.shape[1] in leads and signals.shape[2] == SAMPLES:
+        return signals
+    hint = "Give 10 s at 500 Hz"
+    if signals.ndim == 3 and signals.shape[2] in leads and signals.shape[1] == SAMPLES:
+        hint = "Samples come last: give signals.transpose(0, 2, 1)"
+    elif signals.ndim == 2:
+        hint = "Give one record as signals[numpy.newaxis]"
+    raise InputError(f"signals of shape {signals.shape} are not (records, 8 or 12, {SAMPLES}). {hint}")

@@ -14,19 +14,15 @@ from typing import Never
 from tqdm import tqdm
 
 from pipeline.dataset import MANIFEST, Dataset, open_dataset
-from pipeline.engines import Engine
-from pipeline.errors import DatasetError, RecipeError, WorkerError
+from pipeline.engines import Engine, make_engine
+from pipeline.errors import DatasetError, WorkerError
 from pipeline.finalise import finalise
-from pipeline.generators.checkpoint import checkpoint_sha256, published_checkpoint
-from pipeline.interpret import RULE_SET
-from pipeline.measurement import MEASUREMENT_VERSION
 from pipeline.normal import NORMAL
 from pipeline.progress import progress_bar, tracked
-from pipeline.recipe import PUBLISHED_CHECKPOINT_SHA256, Recipe, make_recipe
 from pipeline.release.package import RELEASE
-from pipeline.shards import DEFAULT_SHARD_RECORDS, Shard, check_shard_records
-from pipeline.store.files import remove
-from pipeline.store.ledger import LEDGER, Plan, committed_entry, plan_file, read_model, write_model
+from pipeline.shards import Shard
+from pipeline.store.files import read_model, remove, write_model, writing
+from pipeline.store.ledger import LEDGER, Plan, committed_entry, plan_file
 from pipeline.store.signals import SIGNALS, create_signals, remove_unfinished
 from pipeline.store.tables import MEASUREMENTS
 from pipeline.verify import damaged_files
@@ -35,6 +31,9 @@ from pipeline.worker import Job
 BYTES_PER_RECORD = 40_000
 """Signals (36 kB), rows and their share of the ledger on disk; measured on 2,000 records, rounded up."""
 
+
+_DERIVED = (MANIFEST, MEASUREMENTS, NORMAL, RELEASE)
+"""What `finalise` makes from committed shards; the manifest goes first."""
 
 ATTEMPTS = 4
 """How often a shard is tried: workers die for reasons of their own, but not four times over the same shard."""
@@ -60,10 +59,6 @@ class Build:
         records = self.plan.recipe.records
         return progress_bar(records, "building", "records", done=records - sum(map(len, self.pending)))
 
-    def closing_line(self) -> str:
-        """What to say before the summary where there was nothing to do."""
-        return f"{self.job.folder} is complete and undamaged: no record was left to make.\n\n" if self.complete else ""
-
     def finalise(self, *, release: bool = True) -> Dataset:
         """Check the ledger, join the rows, select the normal subset, package, and write the manifest.
 
@@ -71,53 +66,40 @@ class Build:
             DatasetError: when a shard is missing or damaged.
         """
         if not (self.complete and (not release or (self.job.folder / RELEASE).is_dir())):
-            (self.job.folder / MANIFEST).unlink(missing_ok=True)
-            finalise(self.job.folder, self.plan, release=release)
+            with writing(self.job.folder):
+                (self.job.folder / MANIFEST).unlink(missing_ok=True)
+                finalise(self.job.folder, self.plan, release=release)
         return open_dataset(self.job.folder)
 
 
-def plan_build(*, shard_records: int = DEFAULT_SHARD_RECORDS, checkpoint: Path | None = None, **recipe: object) -> Plan:
-    """Validate what a user asked for.
+def build_dataset(
+    out: Path,
+    plan: Plan,
+    checkpoint: Path | None = None,
+    *,
+    engine: str = "ray",
+    workers: int | None = None,
+    release: bool = True,
+) -> tuple[Dataset, bool]:
+    """Build a dataset, or finish, repair or extend one; returns it, and whether it was complete already.
 
     Args:
-        shard_records: records a shard.
-        checkpoint: a checkpoint file other than the published one; its SHA-256 goes into the recipe.
-        recipe: fields of the recipe; those left out or None take their defaults.
+        out: the dataset's folder.
+        plan: what it is going to hold.
+        checkpoint: the generator's checkpoint; None for the published one.
+        engine: `ray` or `serial`.
+        workers: how many; None for one a GPU, or one a core where there is no GPU.
+        release: whether to package a release as well.
 
     Raises:
-        RecipeError: one line that names every fault.
+        DatasetError: when the folder is foreign, of another recipe, in use or cannot be written.
+        WorkerError: names the shards that failed every time; the others are kept.
     """
-    fields = {name: value for name, value in recipe.items() if value is not None}
-    if checkpoint is not None:
-        found = checkpoint_sha256(checkpoint)
-        if fields.setdefault("checkpoint_sha256", found) != found:
-            raise RecipeError(
-                f"checkpoint {checkpoint} is not the one of the recipe: its SHA-256 is {found}. Give the right file"
-            )
-    checked = make_recipe(**fields)
-    if checkpoint is None:
-        _check_published(checked)
-    check_shard_records(shard_records)
-    return Plan(
-        recipe=checked,
-        measurement_version=MEASUREMENT_VERSION,
-        rule_set=RULE_SET,
-        shard_records=shard_records,
-    )
-
-
-def _check_published(recipe: Recipe) -> None:
-    path = published_checkpoint()
-    if recipe.checkpoint_sha256 != PUBLISHED_CHECKPOINT_SHA256:
-        raise RecipeError(
-            f"the recipe's checkpoint {recipe.checkpoint_sha256[:12]}… is not the published one. "
-            f"Give its file with --checkpoint"
-        )
-    if checkpoint_sha256(path) != PUBLISHED_CHECKPOINT_SHA256:
-        raise RecipeError(
-            f"checkpoint {path} was altered: its SHA-256 is not the published one. "
-            f"Reinstall it: pip install --force-reinstall deepfake-ecg==1.1.2"
-        )
+    with open_build(out, plan, checkpoint) as build:
+        if build.pending:
+            with make_engine(engine, build.job, workers) as started:
+                make_shards(build, started)
+        return build.finalise(release=release), build.complete
 
 
 @contextmanager
@@ -151,7 +133,7 @@ def open_build(out: Path, plan: Plan, checkpoint: Path | None = None) -> Iterato
             return
         _prepare(folder, plan)
         shards = plan.shards()
-        looked_at = tracked(shards, len(shards), "checking shards", "shards") if existing else shards
+        looked_at = tracked(shards, "checking shards", "shards") if existing else shards
         pending = [shard for shard in looked_at if committed_entry(folder, plan, shard) is None]
         yield Build(job, pending, complete=False)
 
@@ -235,13 +217,13 @@ def make_shards(build: Build, engine: Engine) -> None:
         raise failed_shards(failed)
 
 
-def failed_shards(failed: Mapping[Shard, BaseException]) -> WorkerError:
+def failed_shards(failed: Mapping[Shard, WorkerError]) -> WorkerError:
     """One error for all shards that failed every time."""
     named = "; ".join(
         f"{shard.name} (records {shard.start} to {shard.stop - 1}): {error}" for shard, error in failed.items()
     )
     return WorkerError(
-        f"{len(failed)} shards failed {ATTEMPTS} times: {named}. The others are kept; run the same build again"
+        f"{len(failed)} shard(s) could not be made: {named}. The others are kept; run the same build again"
     )
 
 
@@ -274,14 +256,17 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _prepare(folder: Path, plan: Plan) -> None:
-    """Make the folder ready for workers: no manifest, no leftovers, nothing foreign; plan and metadata in place."""
-    try:
-        (folder / MANIFEST).unlink(missing_ok=True)
-        for stale in folder.iterdir():
-            if stale.name not in (LEDGER, SIGNALS, MEASUREMENTS, NORMAL, RELEASE):
-                remove(stale)
+    """Make the folder ready for workers: what is derived or left over goes; plan and metadata are written anew.
+
+    Raises:
+        DatasetError: when something lies there that is no part of a dataset; it stays.
+    """
+    with writing(folder):
         remove_unfinished(folder)
+        foreign = sorted({path.name for path in folder.iterdir()} - {LEDGER, SIGNALS, *_DERIVED})
+        if foreign:
+            raise DatasetError(f"{folder / foreign[0]} is no part of the dataset. Move it elsewhere and build again")
+        for name in _DERIVED:
+            remove(folder / name)
         write_model(plan_file(folder), plan)
         create_signals(folder, plan.recipe.records, plan.shard_records)
-    except OSError as error:
-        raise DatasetError(f"{folder} cannot be written: {error.strerror}. Choose another output folder") from error

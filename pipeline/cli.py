@@ -119,16 +119,20 @@ def recipe_fields(options: argparse.Namespace) -> dict[str, object]:
 
 
 def _build(options: argparse.Namespace) -> int:
-    from pipeline.build import make_shards, open_build, plan_build
-    from pipeline.engines import make_engine
+    from pipeline.build import build_dataset
+    from pipeline.plan import plan_build
     from pipeline.report.summary import summarise
 
     plan = plan_build(shard_records=options.shard_records, checkpoint=options.checkpoint, **recipe_fields(options))
-    with open_build(options.out, plan, options.checkpoint) as build:
-        if build.pending:
-            with make_engine(options.engine, build.job, options.workers) as engine:
-                make_shards(build, engine)
-        print(build.closing_line() + summarise(build.finalise(release=options.release)))
+    dataset, complete = build_dataset(
+        options.out,
+        plan,
+        options.checkpoint,
+        engine=options.engine,
+        workers=options.workers,
+        release=options.release,
+    )
+    print(summarise(dataset, complete=complete))
     return 0
 
 
@@ -161,14 +165,17 @@ def _regenerate(options: argparse.Namespace) -> int:
     from pipeline.dataset import open_dataset
     from pipeline.regenerate import regenerate
 
-    comparison = regenerate(open_dataset(options.dataset), options.record, options.checkpoint)
+    dataset = open_dataset(options.dataset)
+    comparison = regenerate(dataset, options.record, options.checkpoint)
     if comparison.identical:
         print(f"record {options.record}: made again, identical to the last bit, signal and row")
         return 0
+    provenance = dataset.manifest.provenance
+    made_on = ", ".join(provenance.instruction_sets) if provenance else "what its source names"
     raise DatasetError(
         f"record {options.record} comes out differently: {comparison.differing_samples} of 40,000 samples differ, by "
         f"{comparison.largest_difference_uv} µV at most; columns {comparison.differing_columns or 'none'}. "
-        f"On another instruction set, up to 1 µV on 0.5 % of samples is expected; else verify the dataset"
+        f"The dataset was made on {made_on}: elsewhere up to 1 µV on 0.5 % of samples is expected; else verify it"
     )
 
 

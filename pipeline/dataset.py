@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipeline.digest import content_digest, signals_digest, table_digest
 from pipeline.errors import DatasetError
 from pipeline.recipe import Recipe
-from pipeline.store.files import FileEntry
-from pipeline.store.ledger import FORMAT_VERSION, Plan, read_model
+from pipeline.store.files import FileEntry, read_model
+from pipeline.store.ledger import FORMAT_VERSION, Plan
 from pipeline.store.signals import open_signals, read_signals
 from pipeline.store.tables import MEASUREMENTS, count_values, read_table
 

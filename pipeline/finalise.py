@@ -14,7 +14,7 @@ from pipeline.normal import write_normal_subset
 from pipeline.progress import tracked
 from pipeline.release.package import write_release
 from pipeline.shards import Shard
-from pipeline.store.files import FileEntry, all_files, file_entry, remove
+from pipeline.store.files import FileEntry, all_files, file_entry, remove, write_model
 from pipeline.store.ledger import (
     LEDGER,
     LedgerEntry,
@@ -23,7 +23,6 @@ from pipeline.store.ledger import (
     entry_file,
     part_file,
     plan_file,
-    write_model,
 )
 from pipeline.store.signals import SIGNALS, shard_file
 from pipeline.store.tables import MEASUREMENTS, read_table, write_table
@@ -58,10 +57,7 @@ def finalise(folder: Path, plan: Plan, *, release: bool) -> Manifest:
 
 def _all_committed(folder: Path, plan: Plan) -> dict[Shard, LedgerEntry]:
     shards = plan.shards()
-    entries = {
-        shard: committed_entry(folder, plan, shard)
-        for shard in tracked(shards, len(shards), "checking shards", "shards")
-    }
+    entries = {shard: committed_entry(folder, plan, shard) for shard in tracked(shards, "checking shards", "shards")}
     missing = [shard.name for shard, entry in entries.items() if entry is None]
     if missing:
         named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
@@ -111,5 +107,5 @@ def _manifest_files(folder: Path, entries: dict[Shard, LedgerEntry]) -> dict[str
     files = [path for path in all_files(folder) if path != folder / MANIFEST]
     return {
         path.relative_to(folder).as_posix(): known.get(path) or file_entry(path)
-        for path in tracked(files, len(files), "hashing files", "files")
+        for path in tracked(files, "hashing files", "files")
     }

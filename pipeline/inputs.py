@@ -18,13 +18,18 @@ import wfdb
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from pipeline.leads import LEADS, SAMPLES, SAMPLING_RATE_HZ, STORED_LEADS
+from pipeline.leads import (
+    LEADS,
+    MICROVOLTS,
+    SAMPLES,
+    SAMPLING_RATE_HZ,
+    STORED_LEADS,
+    look_like_millivolts,
+    to_stored_leads,
+)
 
 BATCH = 256
 """Records a batch: 41 MB of samples, whatever the size of the input."""
-
-MICROVOLTS = {"uv": 1.0, "mv": 1000.0}
-"""Microvolts in one unit, by the unit's name in lower case."""
 
 FIXED_SIZE_FORMATS = {"8": 1, "16": 2, "24": 3, "32": 4, "61": 2, "80": 1, "160": 2} | {
     "212": Fraction(3, 2),
@@ -295,9 +300,9 @@ def _mapped(source: Path) -> NDArray[np.number]:
 def _read_array(
     source: Path, samples: NDArray[np.number], microvolts: float, start: int, stop: int
 ) -> NDArray[np.float32]:
-    batch = samples[start:stop]
-    if batch.shape[1] == len(LEADS):
-        batch = batch[:, [LEADS.index(lead) for lead in STORED_LEADS]]
+    batch = to_stored_leads(samples[start:stop])
+    if microvolts == MICROVOLTS["uv"] and look_like_millivolts(batch):
+        raise InputError(f"{source}: samples stay within 20 µV, so they are in mV; give units mV")
     with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused next
         signals = (batch * np.float64(microvolts)).astype(np.float32)
     for record, signal in enumerate(signals, start):

@@ -1,4 +1,6 @@
-"""The 8 stored leads and the 4 that follow from them."""
+"""The 8 stored leads, the 4 that follow from them, and the units that leads come in."""
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,28 @@ STORED_LEADS = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 """The 12 leads in the standard order of display."""
+
+MICROVOLTS = {"uv": 1.0, "mv": 1000.0}
+"""Microvolts in one unit, by the unit's name in lower case."""
+
+_LARGEST_MILLIVOLTS = 20.0
+"""No ECG reaches 20 mV, and none that shows a beat stays within 20 µV: a wave that counts has 160 µV·ms (12SL)."""
+
+
+def to_stored_leads(signals: NDArray[Any]) -> NDArray[Any]:
+    """The 8 stored leads of signals that have them alone or among 12; the four derived ones are left out.
+
+    Args:
+        signals: (records, 8, samples) in the order of `STORED_LEADS`, or (records, 12, samples) in that of `LEADS`.
+    """
+    return (
+        signals if signals.shape[1] == len(STORED_LEADS) else signals[:, [LEADS.index(lead) for lead in STORED_LEADS]]
+    )
+
+
+def look_like_millivolts(signals: NDArray[Any]) -> bool:
+    """Whether signals said to be in µV are so small that they must be in mV."""
+    return bool(signals.dtype.kind == "f" and signals.any() and np.abs(signals).max() < _LARGEST_MILLIVOLTS)
 
 
 def to_twelve_leads(stored: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -8,13 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.api import measure
 from pipeline.columns import INTERPRETED, MEASURED, QUALITY, RECORD_ID, RECORD_NAME, Column, schema
 from pipeline.dataset import MANIFEST, open_dataset
 from pipeline.errors import InputError
 from pipeline.inputs import BATCH, open_recordings
 from pipeline.progress import progress_bar
-from pipeline.store.files import replacing
+from pipeline.rows import interpreted_rows
+from pipeline.store.files import replacing, writing
 from pipeline.store.signals import read_signals
 
 _Batch = tuple[tuple[str, ...] | None, NDArray[np.generic]]
@@ -46,7 +46,7 @@ def measure_input(source: Path, out: Path, *, sampling_rate_hz: float | None = N
         total, named = recordings.total, bool(recordings.names)
         batches = iter(recordings.batches())
     columns = (RECORD_ID, *([RECORD_NAME] if named else []), *MEASURED, *QUALITY, *INTERPRETED)
-    with replacing(out.absolute()) as temporary:
+    with writing(out), replacing(out.absolute()) as temporary:
         _write(temporary, columns, batches, total)
     return total
 
@@ -71,6 +71,6 @@ def _write(path: Path, columns: tuple[Column, ...], batches: Iterator[_Batch], t
 
 
 def _rows(names: tuple[str, ...] | None, signals: NDArray[np.generic], first: int) -> pa.Table:
-    table = measure(signals)
+    table = interpreted_rows(signals)
     table = table.append_column(RECORD_ID.name, pa.array(np.arange(first, first + len(signals))))
     return table if names is None else table.append_column(RECORD_NAME.name, pa.array(names))

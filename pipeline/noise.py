@@ -18,12 +18,6 @@ from pipeline.leads import SAMPLES, STORED_LEADS
 _WORDS = len(STORED_LEADS) * SAMPLES // 2
 
 
-def record_noise(seed: int, record: int) -> NDArray[np.float32]:
-    """U(-1, 1) noise of one record, shape (8, 5000), float32."""
-    noise: NDArray[np.float32] = block_noise(seed, record, record + 1)[0]
-    return noise
-
-
 def block_noise(seed: int, start: int, stop: int) -> NDArray[np.float32]:
     """U(-1, 1) noise of records start ≤ i < stop, shape (stop - start, 8, 5000), float32."""
     words = np.empty((stop - start, _WORDS), dtype="<u8")

@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 from pipeline.columns import RECORD_ID, SOURCE_RECORD_ID, SUBSET_SCHEMA
 from pipeline.dataset import MANIFEST, Manifest, describe
 from pipeline.digest import content_digest
-from pipeline.store.files import all_files, file_entry, replacing
-from pipeline.store.ledger import Plan, write_model
+from pipeline.store.files import all_files, file_entry, replacing, write_model
+from pipeline.store.ledger import Plan
 from pipeline.store.signals import write_subset
 from pipeline.store.tables import MEASUREMENTS, write_table
 

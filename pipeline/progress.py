@@ -1,7 +1,7 @@
 """Progress with rate and time left, on standard error."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Never, TypeVar
 
 from tqdm import tqdm
@@ -35,9 +35,9 @@ def progress_bar(total: int, what: str, unit: str, done: int = 0, delay: float =
     )
 
 
-def tracked(items: Iterable[_T], total: int, what: str, unit: str) -> Iterator[_T]:
+def tracked(items: Sequence[_T], what: str, unit: str) -> Iterator[_T]:
     """Iterate under a bar, which stays away where it all takes a moment."""
-    with progress_bar(total, what, unit, delay=_DELAY_SECONDS) as bar:
+    with progress_bar(len(items), what, unit, delay=_DELAY_SECONDS) as bar:
         for item in items:
             yield item
             bar.update()

@@ -12,6 +12,9 @@ PUBLISHED_CHECKPOINT_SHA256 = "676619cb3b81ed637e5ef93fabd591220d047bc4f5e199ffc
 """`deepfakeecg/checkpoints/g_stat.pt` of deepfake-ecg 1.1.2: the paper's Pulse2Pulse at epoch 2500."""
 
 
+MOST_RECORDS = 10**9
+
+
 class Recipe(BaseModel):
     """What fixes every byte of a dataset. Paths and worker counts do not, and are not here."""
 
@@ -24,15 +27,11 @@ class Recipe(BaseModel):
         description="SHA-256 of the generator's checkpoint file",
     )
     seed: int = Field(default=0, ge=0, lt=2**63, description="key of the noise, together with the record's number")
-    records: int = Field(default=2000, ge=1, le=10**9, description="number of ECGs to generate")
+    records: int = Field(default=2000, ge=1, le=MOST_RECORDS, description="number of ECGs to generate")
 
     def lineage(self) -> dict[str, Any]:
         """The fields that fix one record's bytes, whatever the number of records."""
         return self.model_dump(exclude={"records"})
-
-    def digest(self) -> str:
-        """SHA-256 of the recipe's canonical JSON."""
-        return canonical_sha256(self.model_dump())
 
 
 def canonical_sha256(value: object) -> str:

@@ -7,8 +7,8 @@ import numpy as np
 
 from pipeline.dataset import Dataset
 from pipeline.generators import generate_block, load_generator
+from pipeline.rows import stored_rows
 from pipeline.shards import BLOCK
-from pipeline.worker import measure_records
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def regenerate(dataset: Dataset, record: int, checkpoint: Path | None = None) ->
     generator = load_generator(recipe, checkpoint)
     again = generate_block(generator, recipe.seed, number // BLOCK)[number % BLOCK]
     difference = np.abs(again.astype(np.int32) - stored.astype(np.int32))
-    row_again = measure_records(again[np.newaxis], record)
+    row_again = stored_rows(again[np.newaxis], record)
     row = dataset.measurements(row_again.column_names).slice(record, 1)
     return Comparison(
         record=record,

@@ -50,7 +50,7 @@ def damaged_files(folder: Path, manifest: Manifest) -> Iterator[Problem]:
     for name in sorted(present.keys() - manifest.files.keys()):
         yield Problem(name, "is not part of the dataset")
     known = sorted(present.keys() & manifest.files.keys())
-    for name in tracked(known, len(known), "checking files", "files"):
+    for name in tracked(known, "checking files", "files"):
         if present[name].is_symlink() or file_entry(present[name]) != manifest.files[name]:
             yield Problem(name, "is altered: its SHA-256 is not the manifest's")
 
@@ -71,12 +71,12 @@ def _damaged_rows(dataset: Dataset, table: pa.Table) -> Iterator[Problem]:
 def _damaged_signals(dataset: Dataset, table: pa.Table) -> Iterator[Problem]:
     expected = table[SIGNAL_SHA256.name].to_pylist()
     starts = range(0, len(dataset), _BATCH)
-    for start in tracked(starts, len(starts), "checking signals", "batches"):
+    for start in tracked(starts, "checking signals", "batches"):
         stop = min(start + _BATCH, len(dataset))
         try:
             found = signal_sha256(read_signals(dataset.folder, start, stop))
-        except (ValueError, RuntimeError, OSError) as error:
-            yield Problem(f"signals of records {start} to {stop - 1}", f"do not decode: {error}")
+        except DatasetError as error:
+            yield Problem(f"signals of records {start} to {stop - 1}", str(error))
             continue
         for record, (is_now, was) in enumerate(zip(found, expected[start:stop], strict=True), start):
             if is_now != was:

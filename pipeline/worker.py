@@ -13,14 +13,12 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from pipeline.columns import RECORD_ID, SIGNAL_SHA256, TABLE_SCHEMA
-from pipeline.digest import signal_sha256
+from pipeline.columns import TABLE_SCHEMA
 from pipeline.generators import generate_block, load_generator
-from pipeline.interpret import interpret
-from pipeline.measurement import measure
+from pipeline.rows import stored_rows
 from pipeline.shards import BLOCK, Shard
-from pipeline.store.files import file_entry
-from pipeline.store.ledger import LedgerEntry, Plan, entry_file, part_file, write_model
+from pipeline.store.files import file_entry, write_model, writing
+from pipeline.store.ledger import LedgerEntry, Plan, entry_file, part_file
 from pipeline.store.signals import write_shard
 from pipeline.store.tables import count_values, write_table
 
@@ -48,12 +46,19 @@ class Worker:
 
     def run(self, shard: Shard) -> LedgerEntry:
         """Make one shard: signals, rows, and last of all the ledger entry, each durable before the next."""
-        folder, plan = self._job.folder, self._job.plan
+        folder = self._job.folder
         seconds: dict[str, float] = {}
         with _timed(seconds, "generate"):
             signals = self._signals(shard)
         with _timed(seconds, "measure"):
-            table = measure_records(signals, shard.start)
+            table = stored_rows(signals, shard.start)
+        with writing(folder):
+            return self._commit(shard, signals, table, seconds)
+
+    def _commit(
+        self, shard: Shard, signals: NDArray[np.int16], table: pa.Table, seconds: dict[str, float]
+    ) -> LedgerEntry:
+        folder, plan = self._job.folder, self._job.plan
         with _timed(seconds, "write"):
             files = write_shard(folder, shard, signals), part_file(folder, shard)
             write_table(files[1], table, TABLE_SCHEMA)
@@ -68,9 +73,9 @@ class Worker:
             verdicts=count_values(table["verdict"]),
             seconds=seconds,
             device=self._generator.device,
-            instruction_set=instruction_set(),
+            instruction_set=instruction_set(self._generator.device),
             finished_at=datetime.now(UTC),
-        )
+        ).sealed()
         write_model(entry_file(folder, shard), entry)
         return entry
 
@@ -81,28 +86,9 @@ class Worker:
         return np.concatenate([generate_block(self._generator, seed, block) for block in blocks])[: len(shard)]
 
 
-def measure_records(signals: NDArray[np.int16], start: int) -> pa.Table:
-    """The full rows of stored signals: measurement, interpretation and hashes.
-
-    Args:
-        signals: (records, 8, 5000) int16, µV, as stored.
-        start: number of the first record.
-
-    Returns:
-        A table with the columns of `TABLE_SCHEMA`.
-    """
-    measured = measure(signals)
-    columns = {name: measured[name] for name in measured.column_names}
-    interpreted = interpret(measured)
-    columns |= {name: interpreted[name] for name in interpreted.column_names}
-    columns[RECORD_ID.name] = pa.array(np.arange(start, start + len(signals)))
-    columns[SIGNAL_SHA256.name] = pa.array(signal_sha256(signals))
-    return pa.table([columns[name] for name in TABLE_SCHEMA.names], schema=TABLE_SCHEMA)
-
-
-def instruction_set() -> str:
-    """The class of machines within which the generator's bytes are identical."""
-    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+def instruction_set(device: str = "cpu") -> str:
+    """The class of machines within which the generator's bytes are identical: a GPU model, or a CPU's vector unit."""
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}" if device == "cpu" else device
 
 
 @contextmanager

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.build import make_shards, open_build, plan_build
+from pipeline.build import build_dataset
 from pipeline.dataset import Dataset
-from pipeline.engines import make_engine
+from pipeline.plan import plan_build
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -16,12 +16,7 @@ def build(
     out: Path, *, engine: str = "serial", workers: int | None = None, release: bool = True, **plan: Any
 ) -> Dataset:
     """Build a dataset the way the command line does."""
-    planned = plan_build(**plan)
-    with open_build(out, planned) as started:
-        if started.pending:
-            with make_engine(engine, started.job, workers) as workers_:
-                make_shards(started, workers_)
-        return started.finalise(release=release)
+    return build_dataset(out, plan_build(**plan), engine=engine, workers=workers, release=release)[0]
 
 
 @pytest.fixture(scope="session")

@@ -20,11 +20,40 @@ def imported(path: Path) -> set[str]:
     return names
 
 
+LAYERS = (
+    ("errors", "leads", "progress"),
+    ("columns", "shards", "recipe", "noise", "inputs"),
+    ("measurement", "generators"),
+    ("interpret",),
+    ("digest",),
+    ("rows", "store"),
+    ("dataset", "plan"),
+    ("worker", "verify"),
+    ("engines", "normal", "regenerate", "report", "schemas"),
+    ("release",),
+    ("finalise",),
+    ("build",),
+    ("api", "measure_input"),
+    ("cli",),
+)
+"""The rooms of `pipeline/` from the ground up; a room may use its own layer's only inside itself."""
+FLOOR = {room: floor for floor, rooms in enumerate(LAYERS) for room in rooms}
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1]
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_nothing_below_reaches_up(path: Path) -> None:
-    roots = {name.split(".")[0] for name in imported(path)}
+    names = imported(path)
+    roots = {name.split(".")[0] for name in names}
     assert not roots & {"prefect", "flows", "deepfakeecg"}
     assert "ray" not in roots or path == ROOT / "pipeline" / "engines" / "ray.py"
+    own = path.relative_to(ROOT / "pipeline").parts[0].removesuffix(".py")
+    for name in names:
+        if name.startswith("pipeline.") and own != "__init__" and room_of(name) != own:
+            assert FLOOR[room_of(name)] < FLOOR[own], f"{own} imports {name}"
 
 
 def test_the_measurement_knows_nothing_of_where_signals_come_from() -> None:

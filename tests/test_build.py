@@ -1,6 +1,8 @@
 """The same recipe gives the same content whatever the layout; folders are resumed, repaired, extended or refused."""
 
+import errno
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -13,11 +15,13 @@ import numpy as np
 import pytest
 
 import pipeline
-from pipeline.build import open_build, plan_build
+from pipeline.build import open_build
 from pipeline.dataset import Dataset, open_dataset
 from pipeline.errors import DatasetError, FoundryError, RecipeError
 from pipeline.finalise import finalise
+from pipeline.plan import plan_build
 from pipeline.regenerate import regenerate
+from pipeline.store.files import all_files
 from pipeline.verify import verify
 from tests.conftest import build
 
@@ -81,6 +85,10 @@ def test_a_release_can_be_asked_for_later(tmp_path: Path) -> None:
     assert not verify(open_dataset(folder))
 
 
+TIMES = ("dataset.json", "ledger/shard-00000.json", "ledger/shard-00001.json")
+"""Files that say when a shard was made."""
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -89,36 +97,82 @@ def test_a_release_can_be_asked_for_later(tmp_path: Path) -> None:
         "ledger/shard-00001.json",
         "measurements.parquet",
         "normal/measurements.parquet",
+        "normal/signals.zarr/signal/c/0/0/0",
         "release/README.md",
         "dataset.json",
         "signals.zarr/zarr.json",
+        "signals.zarr/signal/zarr.json",
+        "signals.zarr/lead/zarr.json",
         "signals.zarr/lead/c/0",
     ],
 )
-@pytest.mark.parametrize("how", ["flip", "delete"])
-def test_damage_is_found_and_repaired(tmp_path: Path, dataset: Dataset, damage: str, how: str) -> None:
+@pytest.mark.parametrize("where", [None, 0.1, 0.5, 0.9], ids=["delete", "early", "middle", "late"])
+def test_damage_is_found_and_repaired_to_the_byte(
+    tmp_path: Path, dataset: Dataset, damage: str, where: float | None
+) -> None:
     folder = tmp_path / "d"
     shutil.copytree(dataset.folder, folder)
     path = folder / damage
-    if how == "delete":
+    if where is None:
         path.unlink()
     else:
         content = bytearray(path.read_bytes())
-        content[len(content) // 2] ^= 0x10
+        content[int(where * len(content))] ^= 0x10
         path.write_bytes(content)
     if damage != "dataset.json":
         assert any(damage in str(problem) for problem in verify(open_dataset(folder)))
     repaired = build(folder, shard_records=64, **PLAN)
     assert repaired.manifest.content_digest == dataset.manifest.content_digest
     assert not verify(repaired)
+    for original in all_files(dataset.folder):
+        name = original.relative_to(dataset.folder).as_posix()
+        assert name in TIMES or (folder / name).read_bytes() == original.read_bytes(), name
 
 
-def test_an_unknown_file_is_damage(tmp_path: Path, dataset: Dataset) -> None:
+def test_a_stray_file_among_ours_is_damage_and_goes(tmp_path: Path, dataset: Dataset) -> None:
     folder = tmp_path / "d"
     shutil.copytree(dataset.folder, folder)
     (folder / "signals.zarr" / "stray").write_text("?")
     assert "signals.zarr/stray: is not part of the dataset" in map(str, verify(open_dataset(folder)))
     assert not verify(build(folder, shard_records=64, **PLAN))
+
+
+def test_a_stray_file_beside_ours_is_somebody_s_and_stays(tmp_path: Path, dataset: Dataset) -> None:
+    folder = tmp_path / "d"
+    shutil.copytree(dataset.folder, folder)
+    (folder / "notes.txt").write_text("precious")
+    assert "notes.txt: is not part of the dataset" in map(str, verify(open_dataset(folder)))
+    with pytest.raises(DatasetError, match=r"notes\.txt is no part of the dataset. Move it elsewhere"):
+        build(folder, shard_records=64, **PLAN)
+    assert (folder / "notes.txt").read_text() == "precious"
+    assert open_dataset(folder).manifest == dataset.manifest
+
+
+def test_a_release_is_never_older_than_its_dataset(tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    build(folder, records=32)
+    build(folder, records=64, release=False)
+    assert not (folder / "release").exists()
+    assert "64 records" in (build(folder, records=64).folder / "release" / "README.md").read_text()
+    assert not verify(open_dataset(folder))
+
+
+@pytest.mark.parametrize(
+    "stage", ["pipeline.worker.write_table", "pipeline.finalise.write_table", "pipeline.normal.write_table"]
+)
+def test_a_full_disk_is_one_line_and_the_same_command_goes_on(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, full)
+        with pytest.raises(DatasetError, match="cannot be written: No space left on device"):
+            build(tmp_path / "d", shard_records=32, **PLAN)
+    assert not (tmp_path / "d" / "dataset.json").exists()
+    again = build(tmp_path / "d", shard_records=32, **PLAN)
+    assert again.manifest.content_digest == dataset.manifest.content_digest
 
 
 def test_finalise_names_missing_shards(tmp_path: Path, dataset: Dataset) -> None:
@@ -130,7 +184,7 @@ def test_finalise_names_missing_shards(tmp_path: Path, dataset: Dataset) -> None
 
 
 def test_a_killed_build_resumes_and_ends_with_the_same_digest(tmp_path: Path, dataset: Dataset) -> None:
-    """Kill -9 of the whole process group midway, then the same command."""
+    """Kill -9 of the driver midway, its Ray workers living on for a moment; then the same command."""
     folder = tmp_path / "d"
     command = [sys.executable, "-m", "pipeline.cli", "build", "--records", "80", "--seed", "7", "--shard-records", "32"]
     command += ["--out", str(folder), "--engine", "ray", "--workers", "1"]
@@ -139,7 +193,7 @@ def test_a_killed_build_resumes_and_ends_with_the_same_digest(tmp_path: Path, da
     while not (folder / "ledger" / "shard-00000.json").exists():
         assert time.monotonic() < deadline
         assert process.poll() is None
-        time.sleep(0.02)
+        time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (folder / "dataset.json").exists()

@@ -11,7 +11,7 @@ import pytest
 import pipeline
 from pipeline.cli import main
 from pipeline.dataset import Dataset
-from pipeline.errors import DatasetError
+from pipeline.errors import DatasetError, WorkerError
 from pipeline.store.files import all_files
 
 COMMANDS = ("build", "measure", "verify", "regenerate", "show", "report")
@@ -147,3 +147,20 @@ def test_bad_input_is_one_line_each(tmp_path: Path, dataset: Dataset, capsys: py
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     with pytest.raises(DatasetError):
         main(["--debug", "verify", str(tmp_path)])
+
+
+@pytest.mark.parametrize(("error", "status"), [(WorkerError("lost"), 5), (KeyboardInterrupt(), 130)])
+def test_a_lost_worker_and_an_interrupt_have_their_status(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    status: int,
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("pipeline.engines.serial.SerialEngine.run", fail)
+    arguments = ["build", "--records", "32", "--engine", "serial", "--out", str(tmp_path / "d")]
+    assert main(arguments) == status
+    assert capsys.readouterr().err.splitlines()[-1].startswith("ecg-foundry: ")

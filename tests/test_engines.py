@@ -7,11 +7,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.build import ATTEMPTS, make_shards, open_build, plan_build
+from pipeline.build import ATTEMPTS, make_shards, open_build
 from pipeline.dataset import Dataset
 from pipeline.engines import make_engine
 from pipeline.engines.serial import SerialEngine
 from pipeline.errors import WorkerError
+from pipeline.plan import plan_build
 from pipeline.shards import Shard
 from pipeline.store.ledger import LedgerEntry
 from tests.conftest import build

@@ -2,8 +2,6 @@
 
 import http.server
 import importlib.util
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -44,11 +42,6 @@ def test_an_index_that_answers_is_reachable_and_others_are_not_waited_for(torch_
     assert not torch_index.reachable(f"http://127.0.0.1:{port}", 2)
     assert not torch_index.reachable("http://192.0.2.1", 0.3)  # an address that never answers (RFC 5737)
     assert time.monotonic() - started < 3
-
-
-def test_the_script_prints_an_option_or_nothing(torch_index: Any) -> None:
-    done = subprocess.run([sys.executable, SCRIPT], capture_output=True, text=True, check=True)
-    assert done.stdout in ("", f"--extra-index-url {torch_index.CPU_INDEX}\n")
 
 
 @pytest.mark.parametrize("gpu", [True, False])

@@ -237,7 +237,7 @@ def test_mutated_headers_are_read_or_refused(record_text: tuple[Path, str], data
 class TestArray:
     @pytest.mark.parametrize("dtype", ["int16", "float32", ">f8"])
     def test_batches(self, tmp_path: Path, dtype: str) -> None:
-        samples = np.arange(5)[:, None, None] + np.zeros((5, 8, SAMPLES), dtype)
+        samples = 100 * np.arange(5)[:, None, None] + np.zeros((5, 8, SAMPLES), dtype)
         np.save(tmp_path / "x.npy", samples.astype(dtype))
         recordings = open_recordings(tmp_path / "x.npy", sampling_rate_hz=500, units="uV")
         assert (recordings.total, recordings.names) == (5, ())

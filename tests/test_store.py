@@ -11,8 +11,8 @@ from pipeline.columns import TABLE_COLUMNS, TABLE_SCHEMA
 from pipeline.dataset import Dataset
 from pipeline.errors import DatasetError
 from pipeline.shards import Shard
-from pipeline.store.files import all_files, replacing
-from pipeline.store.ledger import LedgerEntry, Plan, read_model
+from pipeline.store.files import all_files, read_model, replacing
+from pipeline.store.ledger import LedgerEntry, Plan
 from pipeline.store.signals import create_signals, open_signals, read_signals, remove_unfinished, write_shard
 from pipeline.store.tables import read_table
 

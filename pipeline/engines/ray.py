@@ -29,21 +29,29 @@ class RayEngine:
     """A pool of Ray actors, one a GPU, or one a core where there is no GPU."""
 
     def __init__(self, job: Job, workers: int | None = None) -> None:
-        self._started_ray = _connect(workers)
+        self.workers = workers or 0
+        self._job = job
+        self._options: dict[str, float] = {}
+        self._idle: Queue[Any] = Queue()
+        self._started_ray = False
+
+    def __enter__(self) -> Self:
+        """Join or start Ray, and start the actors.
+
+        Raises:
+            RecipeError: when the cluster has fewer cores than workers are asked for.
+        """
+        self._started_ray = _connect(self.workers)
         resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         gpus, cores = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
-        self.workers = workers or gpus or cores
+        self.workers = self.workers or gpus or cores
         if self.workers > cores:
+            self.__exit__()
             raise RecipeError(
                 f"the Ray cluster has {cores} cores for {self.workers} workers. Ask for fewer, or add nodes"
             )
-        device = "cuda" if gpus else "cpu"
-        self._job = job.on(device)
+        self._job = self._job.on("cuda" if gpus else "cpu")
         self._options = {"num_cpus": 1, "num_gpus": min(1.0, gpus / self.workers), "max_restarts": 0}
-        self._idle: Queue[Any] = Queue()
-
-    def __enter__(self) -> Self:
-        """Start the actors."""
         for _ in range(self.workers):
             self._idle.put(self._spawn())
         return self
@@ -87,7 +95,7 @@ class RayEngine:
         return ray.remote(Worker).options(**self._options).remote(self._job)
 
 
-def _connect(workers: int | None) -> bool:
+def _connect(workers: int) -> bool:
     """Join the cluster that `RAY_ADDRESS` names, or start one on this machine; True when this call started it."""
     if ray.is_initialized():
         return False
@@ -97,7 +105,7 @@ def _connect(workers: int | None) -> bool:
     else:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         ray.init(
-            num_cpus=max(workers or 1, cores or 1),
+            num_cpus=max(workers, cores or 1),
             include_dashboard=False,
             object_store_memory=_OBJECT_STORE_BYTES,
             logging_level=logging.ERROR,

@@ -2,8 +2,11 @@
 
 Times are in samples of 2 ms unless the name says otherwise. Sources: 12SL, what GE Marquette 12SL was seen to do
 in MUSE exports; MUSE, set so that those exports' values are met; LUDB, chosen for the smallest scatter against the
-manual boundaries of the odd records of LUDB 1.0.1; signal, a property of the signal or of the arithmetic. No
-value was set from generated ECGs or from statistics of a population.
+manual boundaries of the 100 odd records of LUDB 1.0.1, on which its accuracy is therefore in-sample; signal, a
+property of the signal or of the arithmetic; working limit, a choice without a source. The MUSE exports are three, of
+one person. No constant of a boundary or an amplitude was set from generated ECGs or from a population; the limits of
+quality are percentiles of real ECGs, named beside them. LUDB's amplitudes are not calibrated, so that its µV values
+are orders of magnitude.
 """
 
 from pipeline.leads import SAMPLING_RATE_HZ
@@ -19,7 +22,7 @@ LARGEST_UV = 1e6
 # Filtering
 PADDING = 500  # signal: one second of reflection at either end; 6000 samples are a fast transform length
 HIGHPASS_HZ = 0.5  # AHA 2007, part I: zero-phase filters may cut at up to 0.67 Hz; above 0.5 Hz T was seen to change
-HIGHPASS_ORDER = 8  # steep, so that the fundamental of a rate of 60 keeps 99.6 % of its height
+HIGHPASS_EXPONENT = 8  # order 4 run forwards and backwards; steep, so that the fundamental of a rate of 60 keeps 99.6 % of its height
 NOISE_ABOVE_HZ = 40.0  # the usual end of a monitoring band: little of a normal ECG lies above
 WANDER_BELOW_HZ = 0.5
 DETECTION_BAND_HZ = (3.0, 7.0, 20.0, 35.0)  # the pass band of 5 to 25 Hz, with raised cosine flanks
@@ -27,7 +30,7 @@ DETECTION_DECIMATION = 4  # the detection function holds nothing above 35 Hz: 12
 
 # QRS detection, in values of the decimated detection function (8 ms)
 DETECTION_MEAN = 11  # 88 ms, about one QRS
-REFRACTORY = 25  # 200 ms, the refractory time of ventricular muscle
+REFRACTORY = 25  # 200 ms, the refractory time of ventricular muscle: 250 would miss premature beats
 DETECTION_SHARE = 0.35  # LUDB: of the median of the maxima of ten one-second stretches
 DETECTION_FLOOR_UV_S = 500.0  # signal: what a QRS of 20 µV in one lead reaches; less is not an ECG
 
@@ -46,15 +49,15 @@ COMPARED = slice(BEAT_BEFORE - 110, BEAT_BEFORE + 200)  # P to T: what of a beat
 # Delineation of the median beat
 SMOOTHING_QRS = 2.2  # LUDB: SD of a Gaussian, a low pass of 30 Hz; of 20 to 40 Hz it gave the smallest scatter
 SMOOTHING_PT = 4.0  # LUDB: for P detection and T, a low pass of 17 Hz
-EQUALISING_FLOOR = 0.1  # a lead without QRS is weighted as if it had a tenth of the steepest
+EQUALISING_FLOOR = 0.1  # working limit: a lead without QRS is weighted as if it had a tenth of the steepest
 QRS_REACH = 50  # the steepest point of the median beat lies within 100 ms of the alignment point
-QRS_EDGE_SHARE = 0.04  # LUDB: of the steepest spatial velocity, on either side; smallest scatter of 4 to 10 %
+QRS_EDGE_SHARE = 0.04  # LUDB: of the steepest spatial velocity; two shares, 3 % and 8 %, scattered more
 QRS_QUIET_FACTOR = 3.0  # LUDB: velocities up to this multiple of the quiet parts of PQ and ST are not QRS
 QRS_QUIET_SAMPLES = 7  # 14 ms below threshold end the QRS
 PQ_QUIET = (110, 22)  # the 20th percentile of the 220 ms before the steepest point
 ST_QUIET = (150, 22)  # the 15th percentile of the 300 ms after it
-QRS_BEFORE_MOST = 70  # 140 ms
-QRS_AFTER_MOST = 95  # 190 ms
+QRS_BEFORE_MOST = 70  # working limit: 140 ms
+QRS_AFTER_MOST = 95  # working limit: 190 ms
 
 P_BEFORE_MOST = 170  # PR up to 340 ms
 P_HALF_MOST = 70  # half a P wave lasts 140 ms at most: beyond lies baseline
@@ -69,7 +72,7 @@ P_CORRELATION = 0.6  # LUDB: 0.76 and more where P is annotated, mostly below 0.
 
 T_AFTER_J = 40  # 80 ms
 T_AFTER_QRS_MOST = 330  # 660 ms
-T_RR_SHARE = (0.72, 20.0)  # QRS onset to T end, at most: this share of RR and 40 ms
+T_RR_SHARE = (0.72, 20.0)  # working limit: QRS onset to T end takes at most this share of RR and 40 ms
 T_LEVEL = (-2, 1)  # samples about QRS onset whose mean is the level of T
 T_VELOCITY_SHARE = 0.2  # LUDB: T has ended where its spatial velocity has fallen to this share of the steepest
 T_TANGENT_SHIFT = 10.0  # the tangent at the steepest point meets the baseline 20 ms before T ends
@@ -78,7 +81,7 @@ T_PROMINENCE_UV = 15.0  # LUDB: the lowest T has 25
 # Amplitudes
 SIGNIFICANT_WAVE_UV_MS = 160.0  # 12SL: a deflection of the QRS with less area is not a wave
 T_FLAT_UV = 10.0  # 12SL stores 0 for a flat T; 2 of its steps of 4.88 µV
-T_PHASE_UV = 50.0  # half a millimetre on paper: the least phase that makes a T biphasic
+T_PHASE_UV = 50.0  # working limit: half a millimetre on paper: the least phase that makes a T biphasic
 AXIS_LEAST_UV_MS = 160.0  # as for a wave: with less net area in both leads there is no direction
 
 # Quality: the doubts of a careful reader, at both tails
@@ -99,4 +102,4 @@ LIKELY_MS = {
     "qt_interval_ms": (280, 520),
     "qtc_bazett_ms": (330, 520),
 }
-"""Outside these the measurement is suspect; generous to either side of the ranges of health."""
+"""Working limits: outside these the measurement is suspect; generous to either side of the ranges of health."""

@@ -116,7 +116,7 @@ def _frequencies() -> NDArray[np.float64]:
 @cache
 def _highpass_gain() -> NDArray[np.float32]:
     """Squared Butterworth magnitude, as a filter run forwards and backwards would have it."""
-    ratio = (_frequencies() / c.HIGHPASS_HZ) ** c.HIGHPASS_ORDER
+    ratio = (_frequencies() / c.HIGHPASS_HZ) ** c.HIGHPASS_EXPONENT
     return (ratio / (1 + ratio)).astype(np.float32)
 
 

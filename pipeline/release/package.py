@@ -50,7 +50,7 @@ def zip_store(store: Path, path: Path) -> None:
     """Pack a Zarr store into a stored ZIP that opens in place; sorted names and fixed dates make it reproducible."""
     files = all_files(store)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for file in tracked(files, len(files), f"packing {path.parent.name}", "files"):
+        for file in tracked(files, f"packing {path.parent.name}", "files"):
             info = zipfile.ZipInfo(file.relative_to(store).as_posix(), _ZIP_EPOCH)
             info.external_attr = 0o644 << 16
             info.file_size = file.stat().st_size
@@ -81,7 +81,7 @@ def _facts(manifest: Manifest, normal: Manifest) -> dict[str, str]:
 def _checksums(release: Path) -> Iterator[str]:
     """Lines that `sha256sum -c` reads."""
     files = all_files(release)
-    for path in tracked(files, len(files), "hashing the release", "files"):
+    for path in tracked(files, "hashing the release", "files"):
         yield f"{file_entry(path).sha256}  {path.relative_to(release).as_posix()}\n"
 
 

@@ -14,7 +14,7 @@ from matplotlib.font_manager import FontProperties
 from numpy.typing import ArrayLike, NDArray
 
 from pipeline.leads import LEADS, SAMPLES, SAMPLING_RATE_HZ, STORED_LEADS, to_twelve_leads
-from pipeline.store.files import write_bytes
+from pipeline.store.files import replacing, writing
 
 MM_PER_S = 25
 MM_PER_MV = 10
@@ -86,7 +86,8 @@ def draw_ecg(signal_uv: ArrayLike, *, title: str, path: Path) -> None:
     _draw_grid(page)
     _draw_rows(page, [_strips(signal, row) for row in ROWS])
     _draw_texts(page, title)
-    write_bytes(path, _png(figure))
+    with writing(path), replacing(path) as temporary:
+        temporary.write_bytes(_png(figure))
 
 
 def _png(figure: Figure) -> bytes:

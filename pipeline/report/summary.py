@@ -15,11 +15,17 @@ from pipeline.store.files import all_files
 _COMMONEST = 8
 
 
-def summarise(dataset: Dataset) -> str:
-    """The summary as text, with the missing count beside every statistic."""
+def summarise(dataset: Dataset, *, complete: bool = False) -> str:
+    """The summary as text, with the missing count beside every statistic.
+
+    Args:
+        dataset: what to summarise.
+        complete: say first that a build found nothing left to do.
+    """
     columns = ["verdict", "statements", *TABLE_2]
     table = dataset.measurements(columns)
-    parts = [_heading(dataset), _table_2(table), _reasons(table), _places(dataset), _loading(dataset)]
+    found = [f"{dataset.folder} is complete and undamaged: no record was left to make."] if complete else []
+    parts = [*found, _heading(dataset), _table_2(table), _reasons(table), _places(dataset), _loading(dataset)]
     return "\n\n".join(parts) + "\n"
 
 

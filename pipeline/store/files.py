@@ -6,11 +6,16 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.errors import DatasetError
 
 TEMPORARY = ".tmp"
 """Suffix of files and folders being written; whatever carries it is left over from a crash and can go."""
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class FileEntry(BaseModel):
@@ -55,10 +60,44 @@ def replacing(path: Path) -> Iterator[Path]:
         remove(temporary)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a small file durably and in one step."""
+def write_model(path: Path, model: BaseModel) -> None:
+    """Write a model as JSON, durably and in one step."""
     with replacing(path) as temporary:
-        temporary.write_bytes(content)
+        temporary.write_text(model.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def read_model(path: Path, kind: type[_Model]) -> _Model:
+    """Read a model from JSON.
+
+    Raises:
+        DatasetError: when the file is missing, is not such JSON, or is of another format version.
+    """
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}. Is {path.parent} part of a dataset?") from error
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"])) or "content"
+        raise DatasetError(
+            f"{path} is damaged or of another version: {where}: {fault['msg']}. Remove it and run build again"
+        ) from error
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Turn a full disk, a lost mount or missing rights into one line.
+
+    Raises:
+        DatasetError: when the block cannot write.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise DatasetError(
+            f"{place} cannot be written: {error.strerror or error}. "
+            f"Free space or mend the permissions and run the same command again; what is finished is kept"
+        ) from error
 
 
 def remove(path: Path) -> None:

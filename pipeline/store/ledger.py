@@ -2,21 +2,18 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.errors import DatasetError
 from pipeline.recipe import Recipe, canonical_sha256
 from pipeline.shards import DEFAULT_SHARD_RECORDS, Shard, plan_shards
-from pipeline.store.files import FileEntry, file_entry, write_bytes
+from pipeline.store.files import FileEntry, file_entry, read_model
 from pipeline.store.signals import shard_file
 
 LEDGER = "ledger"
 FORMAT_VERSION = 1
 """Version of a dataset folder's layout; it changes when an older program could misread a newer folder."""
-
-_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class Plan(BaseModel):
@@ -63,6 +60,18 @@ class LedgerEntry(BaseModel):
     device: str
     instruction_set: str = Field(description="class within which bytes are identical, such as x86_64 AVX2")
     finished_at: datetime = Field(strict=False)
+    entry_sha256: str = Field(default="", description="SHA-256 of the other fields' canonical JSON")
+
+    def sealed(self) -> "LedgerEntry":
+        """The entry with its own hash, so that damage to what it says is seen."""
+        return self.model_copy(update={"entry_sha256": self._own_sha256()})
+
+    def is_sealed(self) -> bool:
+        """Whether the entry still says what it said when it was sealed."""
+        return self.entry_sha256 == self._own_sha256()
+
+    def _own_sha256(self) -> str:
+        return canonical_sha256(self.model_dump(mode="json", exclude={"entry_sha256"}))
 
 
 def plan_file(folder: Path) -> Path:
@@ -80,29 +89,6 @@ def part_file(folder: Path, shard: Shard) -> Path:
     return folder / LEDGER / f"{shard.name}.parquet"
 
 
-def write_model(path: Path, model: BaseModel) -> None:
-    """Write a model as JSON, durably and in one step."""
-    write_bytes(path, (model.model_dump_json(indent=1) + "\n").encode())
-
-
-def read_model(path: Path, kind: type[_Model]) -> _Model:
-    """Read a model from JSON.
-
-    Raises:
-        DatasetError: when the file is missing, is not such JSON, or is of another format version.
-    """
-    try:
-        return kind.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}. Is {path.parent} part of a dataset?") from error
-    except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"])) or "content"
-        raise DatasetError(
-            f"{path} is damaged or of another version: {where}: {fault['msg']}. Remove it and run build again"
-        ) from error
-
-
 def committed_entry(folder: Path, plan: Plan, shard: Shard) -> LedgerEntry | None:
     """The shard's entry, if it is this plan's and both files still hash to what it says; otherwise None.
 
@@ -114,6 +100,8 @@ def committed_entry(folder: Path, plan: Plan, shard: Shard) -> LedgerEntry | Non
     try:
         entry = read_model(path, LedgerEntry)
     except DatasetError:
+        return None
+    if not entry.is_sealed():
         return None
     expected = (plan.format_version, plan.lineage_digest(), shard.index, shard.start, shard.stop)
     if (entry.format_version, entry.lineage_digest, entry.index, entry.start, entry.stop) != expected:

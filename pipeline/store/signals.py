@@ -1,6 +1,5 @@
 """Signals as a Zarr v3 array `signal[record, lead, sample]`, int16 µV, one record a chunk."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -24,31 +23,30 @@ _ATTRIBUTES: dict[str, JSON] = {
 
 
 def create_signals(folder: Path, records: int, shard_records: int) -> None:
-    """Create the store's metadata, or grow it to more records; signals already written stay.
+    """Write the store's metadata and its lead names anew; the signals in it stay.
 
     Args:
         folder: the dataset's folder.
         records: length of the record dimension.
         shard_records: records a Zarr shard.
     """
-    group = zarr.open_group(folder / SIGNALS, mode="a", zarr_format=3)
-    if "signal" not in group:
-        group.create_array(
-            "signal",
-            shape=(records, len(STORED_LEADS), SAMPLES),
-            shards=(shard_records, len(STORED_LEADS), SAMPLES),
-            chunks=(1, len(STORED_LEADS), SAMPLES),
-            dtype="int16",
-            fill_value=0,
-            dimension_names=["record", "lead", "sample"],
-            compressors=_CODEC,
-            attributes=_ATTRIBUTES,
-        )
-    elif _signal_array(folder).shape[0] != records:
-        _signal_array(folder, mode="r+").resize((records, len(STORED_LEADS), SAMPLES))
-    if "lead" not in group:
-        lead = group.create_array("lead", shape=(len(STORED_LEADS),), dtype=str, dimension_names=["lead"])
-        lead[:] = np.array(STORED_LEADS, dtype=np.dtypes.StringDType())
+    store = folder / SIGNALS
+    for derived in (store / "zarr.json", store / "signal" / "zarr.json", store / "lead"):
+        remove(derived)
+    group = zarr.create_group(store, zarr_format=3)
+    group.create_array(
+        "signal",
+        shape=(records, len(STORED_LEADS), SAMPLES),
+        shards=(shard_records, len(STORED_LEADS), SAMPLES),
+        chunks=(1, len(STORED_LEADS), SAMPLES),
+        dtype="int16",
+        fill_value=0,
+        dimension_names=["record", "lead", "sample"],
+        compressors=_CODEC,
+        attributes=_ATTRIBUTES,
+    )
+    lead = group.create_array("lead", shape=(len(STORED_LEADS),), dtype=str, dimension_names=["lead"])
+    lead[:] = np.array(STORED_LEADS, dtype=np.dtypes.StringDType())
 
 
 def shard_file(folder: Path, shard: Shard) -> Path:
@@ -71,7 +69,8 @@ def write_shard(folder: Path, shard: Shard, signals: NDArray[np.int16]) -> Path:
         ValueError: when the signals are not exactly one whole shard. Zarr would read, change and write the shard
             back, and two workers doing so lose each other's records in silence (zarr-python#3682).
     """
-    array = _signal_array(folder, mode="r+")
+    with zarr.config.set({"array.write_empty_chunks": True}):  # or a shard of zeros would leave no file to hash
+        array = _signal_array(folder, mode="r+")
     size = array.shards[0] if array.shards else 0
     aligned = shard.start == shard.index * size and shard.stop == min(shard.start + size, array.shape[0])
     if not aligned or signals.shape != (len(shard), *array.shape[1:]) or signals.dtype != np.int16:
@@ -79,8 +78,7 @@ def write_shard(folder: Path, shard: Shard, signals: NDArray[np.int16]) -> Path:
             f"{shard} with {signals.dtype}{signals.shape} is not one whole shard of {size} records of {array.shape}: "
             f"write whole, aligned shards only"
         )
-    with zarr.config.set({"array.write_empty_chunks": True}):  # or a shard of zeros would leave no file to hash
-        _signal_array(folder, mode="r+")[shard.start : shard.stop] = signals
+    array[shard.start : shard.stop] = signals
     path = shard_file(folder, shard)
     for part in (path, path.parent, path.parent.parent, path.parent.parent.parent):
         fsync(part)
@@ -88,8 +86,18 @@ def write_shard(folder: Path, shard: Shard, signals: NDArray[np.int16]) -> Path:
 
 
 def read_signals(folder: Path, start: int, stop: int) -> NDArray[np.int16]:
-    """Signals of records start ≤ i < stop, shape (stop - start, 8, 5000), int16, µV."""
-    return np.asarray(_signal_array(folder)[start:stop], dtype=np.int16)
+    """Signals of records start ≤ i < stop, shape (stop - start, 8, 5000), int16, µV.
+
+    Raises:
+        DatasetError: when they do not decode.
+    """
+    array = _signal_array(folder)
+    try:
+        return np.asarray(array[start:stop], dtype=np.int16)
+    except Exception as error:  # decoders of damaged bytes raise as many kinds as there are codecs
+        raise DatasetError(
+            f"{folder / SIGNALS} does not decode in records {start} to {stop - 1}: {error}. Run its build again"
+        ) from error
 
 
 def write_subset(source: Path, records: NDArray[np.int64], folder: Path, shard_records: int) -> None:
@@ -102,11 +110,10 @@ def write_subset(source: Path, records: NDArray[np.int64], folder: Path, shard_r
         shard_records: records a Zarr shard.
     """
     create_signals(folder, len(records), shard_records)
-    signal = _signal_array(source)
     for index, start in enumerate(range(0, len(records), shard_records)):
         chosen = records[start : start + shard_records]
         first = int(chosen[0])
-        signals = np.asarray(signal[first : int(chosen[-1]) + 1], dtype=np.int16)[chosen - first]
+        signals = read_signals(source, first, int(chosen[-1]) + 1)[chosen - first]
         write_shard(folder, Shard(index, start, start + len(chosen)), signals)
 
 
@@ -134,11 +141,9 @@ def open_signals(folder: Path) -> "zarr.Array[zarr.core.metadata.ArrayV3Metadata
 
 def _signal_array(folder: Path, mode: str = "r") -> "zarr.Array[zarr.core.metadata.ArrayV3Metadata]":
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            array = zarr.open_array(folder / SIGNALS / "signal", mode=mode, zarr_format=3)
-    except (FileNotFoundError, ValueError, KeyError) as error:
+        array = zarr.open_array(folder / SIGNALS / "signal", mode=mode, zarr_format=3)
+    except Exception as error:  # damaged metadata ends in whatever its parser stumbles over
         raise DatasetError(
-            f"{folder / SIGNALS} holds no readable signal array: {error}. Build the dataset again"
+            f"{folder / SIGNALS} holds no readable signal array: {error}. Run its build again to repair it"
         ) from error
     return array

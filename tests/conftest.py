@@ -1,5 +1,6 @@
 """What several tests share: a small real dataset, and where recordings from outside are."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ from pipeline.build import build_dataset
 from pipeline.dataset import Dataset
 from pipeline.plan import plan_build
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+RECORDINGS = Path(os.environ.get("ECG_FOUNDRY_RECORDINGS", Path(__file__).parents[2] / "shared" / "data"))
+"""Where LUDB, MUSE exports and raw ECGs are; tests that need them skip where they are not."""
 
 
 def build(
@@ -28,6 +30,6 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 @pytest.fixture
 def recordings() -> Path:
     """The folder of real recordings; a user's clone has none."""
-    if not SHARED.is_dir():
-        pytest.skip(f"no recordings at {SHARED}")
-    return SHARED
+    if not RECORDINGS.is_dir():
+        pytest.skip(f"no recordings at {RECORDINGS}")
+    return RECORDINGS

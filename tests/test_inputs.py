@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from pipeline.errors import InputError
 from pipeline.inputs import MAX_HEADER_BYTES, open_recordings
 from pipeline.leads import LEADS, SAMPLES, STORED_LEADS
+from tests.conftest import RECORDINGS
 
 GIVEN = {"sampling_rate_hz": 500, "units": "uV"}
 """What has to be said of an array."""
-
-SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
 def leads_mv(count: int) -> NDArray[np.float64]:
@@ -291,9 +290,9 @@ class TestArray:
 
 @pytest.mark.parametrize(("folder", "total"), [("ludb/data", 100), ("muse", 3), ("raw-12lead", 40)])
 def test_public_recordings_are_read_whole(folder: str, total: int) -> None:
-    if not (SHARED / folder).is_dir():
-        pytest.skip(f"{SHARED / folder} is not there")
-    recordings = open_recordings(SHARED / folder)
+    if not (RECORDINGS / folder).is_dir():
+        pytest.skip(f"{RECORDINGS / folder} is not there")
+    recordings = open_recordings(RECORDINGS / folder)
     assert recordings.total == len(set(recordings.names)) == total
     for names, signals in recordings.batches(size=64):
         assert names is not None

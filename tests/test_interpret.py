@@ -134,7 +134,7 @@ THRESHOLDS: list[tuple[int, str, Row, Row]] = [
     (1142, BO, {"t_axis_deg": -42}, {"t_axis_deg": -41}),
     (1142, BO, {"t_axis_deg": 93}, {"t_axis_deg": 92}),
     (1143, AB, {"qtc_fridericia_ms": 479}, {"qtc_fridericia_ms": 478}),
-    (1673, BO, {"qt_interval_ms": None}, {}),
+    (1140, AB, {"qt_interval_ms": None}, {}),
     (1673, BO, {"qrs_duration_ms": None}, {}),
 ]
 

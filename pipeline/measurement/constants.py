@@ -22,7 +22,9 @@ LARGEST_UV = 1e6
 # Filtering
 PADDING = 500  # signal: one second of reflection at either end; 6000 samples are a fast transform length
 HIGHPASS_HZ = 0.5  # AHA 2007, part I: zero-phase filters may cut at up to 0.67 Hz; above 0.5 Hz T was seen to change
-HIGHPASS_EXPONENT = 8  # order 4 run forwards and backwards; steep, so that the fundamental of a rate of 60 keeps 99.6 % of its height
+HIGHPASS_EXPONENT = (
+    8  # order 4 run forwards and backwards; steep, so that the fundamental of a rate of 60 keeps 99.6 % of its height
+)
 NOISE_ABOVE_HZ = 40.0  # the usual end of a monitoring band: little of a normal ECG lies above
 WANDER_BELOW_HZ = 0.5
 DETECTION_BAND_HZ = (3.0, 7.0, 20.0, 35.0)  # the pass band of 5 to 25 Hz, with raised cosine flanks

@@ -1,4 +1,4 @@
-"""The published figures to compare with: never inputs of a measurement, and never fitted to."""
+"""The published figures to compare with: no measurement, threshold or verdict reads them."""
 
 from typing import NamedTuple
 

@@ -83,6 +83,10 @@ def _table_2(table: pa.Table) -> str:
         cells = [_cell(value) for value in (ours_normal, paper_normal, ours_all, paper_all)]
         cells.append(f"{missing_normal:,}, {missing_all:,}")
         lines.append(f"{label:<26}" + "".join(f"{cell:>26}" for cell in cells))
+    lines.append(
+        "Ours are this program's measurements, the paper's are 12SL's. The limits that make a record normal lean on "
+        "the ranges\nof the paper's own normals, so the columns of normals and their share are no independent check."
+    )
     return "\n".join(lines)
 
 

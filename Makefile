@@ -14,7 +14,7 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1 - \2/p' $(MAKEFILE_LIST)
 
 dataset: .venv/installed  ## build a dataset: make dataset [RECORDS=2000] [SEED=0] [OUT=dataset] [ENGINE=ray] [WORKERS=n]
-	@$(BIN)/python -m flows.build_dataset --records $(RECORDS) --seed $(SEED) --out $(OUT) --engine $(ENGINE) $(WORKERS_FLAG)
+	@$(BIN)/python -m flows.build_dataset --records $(RECORDS) --seed $(SEED) --out "$(OUT)" --engine $(ENGINE) $(WORKERS_FLAG)
 
 test: .venv/installed-dev  ## run the tests
 	$(BIN)/python -m pytest

@@ -26,9 +26,9 @@ from prefect.tasks import Task
 from pydantic import Field
 
 from pipeline.build import ATTEMPTS, Build, failed_shards, open_build
-from pipeline.cli import add_build_arguments, recipe_fields
-from pipeline.engines import Engine, make_engine
-from pipeline.errors import FoundryError, WorkerError
+from pipeline.cli import add_build_arguments, one_line, recipe_fields
+from pipeline.engines import Engine, check_engine, make_engine
+from pipeline.errors import WorkerError
 from pipeline.plan import plan_build
 from pipeline.report.summary import summarise
 from pipeline.shards import DEFAULT_SHARD_RECORDS, Shard
@@ -82,12 +82,13 @@ def build_dataset(
 ) -> str:
     """Generate, measure, interpret, store, filter and package synthetic ECGs; not for clinical use."""
     file = Path(checkpoint) if checkpoint else None
-    plan = plan_build(shard_records=shard_records, checkpoint=file, records=records, seed=seed)
-    with open_build(Path(out), plan, file) as build:
+    check_engine(engine, workers)
+    plan = plan_build({"records": records, "seed": seed}, shard_records=shard_records, checkpoint=file)
+    with open_build(Path(out), plan, file, release=release) as build:
         if build.pending:
             with make_engine(engine, build.job, workers) as started:
                 _make_shards(build, started)
-        summary = summarise(build.finalise(release=release), complete=build.complete)
+        summary = summarise(build.finalise(), complete=build.complete)
     get_run_logger().info("%s", summary)
     create_markdown_artifact(f"```\n{summary}\n```", key="dataset-summary", description=str(out))
     return summary
@@ -121,27 +122,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_build_arguments(parser)
     options = parser.parse_args(arguments)
     logging.getLogger("prefect").setLevel(logging.CRITICAL)  # one line of our own for an error, not a traceback
-    try:
-        plan = plan_build(shard_records=options.shard_records, checkpoint=options.checkpoint, **recipe_fields(options))
-        print(
-            f"{plan.recipe.records:,} records into {options.out}; Prefect and Ray take a moment to start",
-            file=sys.stderr,
+    return one_line(parser.prog, lambda: _run_in_process(options))
+
+
+def _run_in_process(options: argparse.Namespace) -> int:
+    plan = plan_build(recipe_fields(options), shard_records=options.shard_records, checkpoint=options.checkpoint)
+    check_engine(options.engine, options.workers)
+    print(
+        f"{plan.recipe.records:,} records into {options.out}; Prefect and Ray take a moment to start", file=sys.stderr
+    )
+    PREFECT_HOME.value().mkdir(parents=True, exist_ok=True)  # Prefect does not make the folders above it
+    with temporary_settings(IN_PROCESS):
+        summary = build_dataset(
+            records=plan.recipe.records,
+            seed=plan.recipe.seed,
+            out=str(options.out),
+            engine=options.engine,
+            workers=options.workers,
+            shard_records=plan.shard_records,
+            checkpoint=str(options.checkpoint) if options.checkpoint else None,
+            release=options.release,
         )
-        PREFECT_HOME.value().mkdir(parents=True, exist_ok=True)  # Prefect does not make the folders above it
-        with temporary_settings(IN_PROCESS):
-            summary = build_dataset(
-                records=plan.recipe.records,
-                seed=plan.recipe.seed,
-                out=str(options.out),
-                engine=options.engine,
-                workers=options.workers,
-                shard_records=plan.shard_records,
-                checkpoint=str(options.checkpoint) if options.checkpoint else None,
-                release=options.release,
-            )
-    except FoundryError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
     print(summary)
     return 0
 

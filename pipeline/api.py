@@ -44,7 +44,7 @@ def generate(ids: Sequence[int], *, seed: int = 0, checkpoint: str | Path | None
     from pipeline.plan import plan_build
 
     path = Path(checkpoint) if checkpoint is not None else None
-    recipe = plan_build(checkpoint=path, seed=seed).recipe
+    recipe = plan_build({"seed": seed}, checkpoint=path).recipe
     numbers = _record_numbers(ids)
     generator = load_generator(recipe, path)
     signals = np.empty((len(numbers), len(STORED_LEADS), SAMPLES), dtype=np.int16)

@@ -2,12 +2,13 @@
 
 import argparse
 import logging
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from pipeline.errors import DatasetError, FoundryError, InputError, RecipeError
+from pipeline.errors import DatasetError, FoundryError, RecipeError
 from pipeline.shards import DEFAULT_SHARD_RECORDS
 
 DEFAULT_OUT = Path("dataset")
@@ -17,24 +18,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    return one_line("ecg-foundry", lambda: int(options.run(options)), debug=options.debug)
+
+
+def one_line(program: str, command: Callable[[], int], *, debug: bool = False) -> int:
+    """Run a command; what is the input's or the surroundings' fault becomes one line and an exit status.
+
+    Args:
+        program: name to print before the line.
+        command: gives the exit status.
+        debug: let the traceback through.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
     try:
-        status: int = options.run(options)
+        return command()
     except FoundryError as error:
-        if options.debug:
+        if debug:
             raise
-        print(f"ecg-foundry: error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("ecg-foundry: interrupted; run the same command again to go on", file=sys.stderr)
-        return 130
+        reason, status = str(error), error.exit_code
+    except (OSError, UnicodeError) as error:
+        if debug:
+            raise
+        reason, status = f"{error}. Check the path, its permissions and the free space", 1
+    except KeyboardInterrupt as interrupt:
+        print(f"{program}: stopped; run the same command again to go on", file=sys.stderr)
+        return int(interrupt.args[0]) if interrupt.args else 130
+    print(f"{program}: error: {' '.join(reason.split())}", file=sys.stderr)
     return status
+
+
+def _terminate(*_: object) -> None:
+    """End on SIGTERM as on Ctrl-C, so that workers and servers are stopped as well."""
+    raise KeyboardInterrupt(128 + signal.SIGTERM)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ecg-foundry",
         description="Synthetic 12-lead ECG datasets: generated, measured, filtered, released. Not for clinical use.",
-        epilog="Exit status: 0 well, 2 recipe or arguments, 3 input, 4 dataset, 5 worker, 130 interrupted.",
+        epilog="Exit status: 0 well, 1 other, 2 recipe or arguments, 3 input, 4 dataset, 5 worker, 130 or 143 stopped.",
     )
     parser.add_argument("--version", action="version", version=f"ecg-foundry {version('ecg-foundry')}")
     parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
@@ -123,7 +145,7 @@ def _build(options: argparse.Namespace) -> int:
     from pipeline.plan import plan_build
     from pipeline.report.summary import summarise
 
-    plan = plan_build(shard_records=options.shard_records, checkpoint=options.checkpoint, **recipe_fields(options))
+    plan = plan_build(recipe_fields(options), shard_records=options.shard_records, checkpoint=options.checkpoint)
     dataset, complete = build_dataset(
         options.out,
         plan,
@@ -183,14 +205,12 @@ def _show(options: argparse.Namespace) -> int:
     from pipeline.dataset import open_dataset
     from pipeline.report.paper import draw_ecg
     from pipeline.report.summary import record_title
+    from pipeline.store.files import check_output
 
     dataset = open_dataset(options.dataset)
-    if not options.out.absolute().parent.is_dir():
-        raise InputError(
-            f"{options.out.absolute().parent} is no folder. Make it, or choose another place for the picture"
-        )
-    signal = dataset.signal(options.record)
-    draw_ecg(signal, title=record_title(dataset, options.record), path=options.out)
+    check_output(options.out, options.dataset)
+    ecg = dataset.signal(options.record)
+    draw_ecg(ecg, title=record_title(dataset, options.record), path=options.out)
     print(f"record {options.record} drawn to {options.out}")
     return 0
 

@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipeline.digest import content_digest, signals_digest, table_digest
 from pipeline.errors import DatasetError
 from pipeline.recipe import Recipe
-from pipeline.store.files import FileEntry, read_model
-from pipeline.store.ledger import FORMAT_VERSION, Plan
+from pipeline.store.documents import Document, read_document
+from pipeline.store.files import FileEntry
+from pipeline.store.ledger import Plan
 from pipeline.store.signals import open_signals, read_signals
 from pipeline.store.tables import MEASUREMENTS, count_values, read_table
 
@@ -32,17 +33,15 @@ class Provenance(BaseModel):
     finished_at: datetime = Field(strict=False)
 
 
-class Manifest(BaseModel):
+class Manifest(Document):
     """`dataset.json`, written last: what a dataset is, and the hash of every other file in its folder."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    format_version: int = Field(default=FORMAT_VERSION, ge=FORMAT_VERSION, le=FORMAT_VERSION)
     kind: Literal["dataset", "subset"]
     recipe: Recipe
     lineage_digest: str
     measurement_version: str
     rule_set: str
+    shard_records: int
     records: int = Field(ge=0, description="records in this folder; a subset has fewer than its recipe")
     content_digest: str
     signals_digest: str
@@ -62,6 +61,7 @@ def describe(kind: Literal["dataset", "subset"], plan: Plan, table: pa.Table) ->
         lineage_digest=plan.lineage_digest(),
         measurement_version=plan.measurement_version,
         rule_set=plan.rule_set,
+        shard_records=plan.shard_records,
         records=table.num_rows,
         content_digest=content_digest(table),
         signals_digest=signals_digest(table),
@@ -69,6 +69,16 @@ def describe(kind: Literal["dataset", "subset"], plan: Plan, table: pa.Table) ->
         verdicts=count_values(table["verdict"]),
         statuses=count_values(table["status"]),
         files={},
+    )
+
+
+def plan_of(manifest: Manifest) -> Plan:
+    """The plan that a dataset was built by."""
+    return Plan(
+        recipe=manifest.recipe,
+        measurement_version=manifest.measurement_version,
+        rule_set=manifest.rule_set,
+        shard_records=manifest.shard_records,
     )
 
 
@@ -95,7 +105,8 @@ class Dataset:
             DatasetError: when there is no such record.
         """
         if not 0 <= record < len(self):
-            raise DatasetError(f"{self.folder} has no record {record}. Its records are 0 to {len(self) - 1}")
+            its = f"Its records are 0 to {len(self) - 1}" if len(self) else "It is empty"
+            raise DatasetError(f"{self.folder} has no record {record}. {its}")
         signal: NDArray[np.int16] = read_signals(self.folder, record, record + 1)[0]
         return signal
 
@@ -125,4 +136,4 @@ def open_dataset(url: str | Path) -> Dataset:
         state = "is not finished" if unfinished else "holds no dataset"
         remedy = "Run the same build again to finish it" if unfinished else "Give the folder that a build wrote"
         raise DatasetError(f"{folder} {state}: there is no {MANIFEST}. {remedy}")
-    return Dataset(folder, read_model(folder / MANIFEST, Manifest))
+    return Dataset(folder, read_document(folder / MANIFEST, Manifest))

@@ -14,7 +14,8 @@ from pipeline.normal import write_normal_subset
 from pipeline.progress import tracked
 from pipeline.release.package import write_release
 from pipeline.shards import Shard
-from pipeline.store.files import FileEntry, all_files, file_entry, remove, write_model
+from pipeline.store.documents import write_document
+from pipeline.store.files import FileEntry, all_files, file_entry, remove
 from pipeline.store.ledger import (
     LEDGER,
     LedgerEntry,
@@ -51,7 +52,7 @@ def finalise(folder: Path, plan: Plan, *, release: bool) -> Manifest:
     if release:
         write_release(folder, manifest, normal)
     manifest = manifest.model_copy(update={"files": _manifest_files(folder, entries)})
-    write_model(folder / MANIFEST, manifest)
+    write_document(folder / MANIFEST, manifest)
     return manifest
 
 

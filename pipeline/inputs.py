@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from pipeline.leads import (
+    LARGEST_UV,
     LEADS,
     MICROVOLTS,
     SAMPLES,
@@ -154,7 +155,7 @@ def _read_record(header: Path) -> NDArray[np.float32]:
         raise InputError(f"{header}: unreadable signals ({_in_one_line(error)}); get it again") from error
     if signal.shape != (len(STORED_LEADS), SAMPLES):
         raise InputError(f"{header}: {signal.shape[-1]} samples read, not {SAMPLES}; get the record again")
-    _check_finite(str(header), signal)
+    _check_samples(str(header), signal)
     return signal
 
 
@@ -306,18 +307,20 @@ def _read_array(
     with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused next
         signals = (batch * np.float64(microvolts)).astype(np.float32)
     for record, signal in enumerate(signals, start):
-        _check_finite(f"{source}, record {record}", signal)
+        _check_samples(f"{source}, record {record}", signal)
     return signals
 
 
-def _check_finite(name: str, signal: NDArray[np.float32]) -> None:
-    """Refuse samples that are no number; wfdb gives NaN where a file marks a sample as invalid."""
+def _check_samples(name: str, signal: NDArray[np.float32]) -> None:
+    """Refuse samples that are no µV; wfdb gives NaN where a file marks a sample as invalid."""
     invalid = SAMPLES - np.isfinite(signal).sum(axis=-1)
     if invalid.any():
         lead = int(invalid.argmax())
         raise InputError(
             f"{name}: {invalid[lead]} invalid samples (NaN) in lead {STORED_LEADS[lead]}; repair or remove it"
         )
+    if np.abs(signal).max() > LARGEST_UV:
+        raise InputError(f"{name}: samples beyond 1 V, which no ECG reaches; correct the units or the gain")
 
 
 def _in_one_line(error: Exception) -> str:

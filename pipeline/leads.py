@@ -18,6 +18,9 @@ LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V
 MICROVOLTS = {"uv": 1.0, "mv": 1000.0}
 """Microvolts in one unit, by the unit's name in lower case."""
 
+LARGEST_UV = 1e6
+"""No ECG reaches a volt: beyond it the samples are not in µV."""
+
 _LARGEST_MILLIVOLTS = 20.0
 """No ECG reaches 20 mV, and none that shows a beat stays within 20 µV: a wave that counts has 160 µV·ms (12SL)."""
 

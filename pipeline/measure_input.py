@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from pipeline.columns import INTERPRETED, MEASURED, QUALITY, RECORD_ID, RECORD_NAME, Column, schema
 from pipeline.dataset import MANIFEST, open_dataset
-from pipeline.errors import InputError
 from pipeline.inputs import BATCH, open_recordings
 from pipeline.progress import progress_bar
 from pipeline.rows import interpreted_rows
-from pipeline.store.files import replacing, writing
+from pipeline.store.files import check_output, replacing, writing
 from pipeline.store.signals import read_signals
 
 _Batch = tuple[tuple[str, ...] | None, NDArray[np.generic]]
@@ -35,8 +34,7 @@ def measure_input(source: Path, out: Path, *, sampling_rate_hz: float | None = N
     Raises:
         InputError: when something cannot be read or measured; it names the record.
     """
-    if not out.absolute().parent.is_dir():
-        raise InputError(f"{out.absolute().parent} is no folder. Make it, or choose another place for the table")
+    check_output(out, source)
     if (source / MANIFEST).is_file():
         dataset = open_dataset(source)
         total, named = len(dataset), False

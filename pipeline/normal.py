@@ -9,7 +9,8 @@ import pyarrow.compute as pc
 from pipeline.columns import RECORD_ID, SOURCE_RECORD_ID, SUBSET_SCHEMA
 from pipeline.dataset import MANIFEST, Manifest, describe
 from pipeline.digest import content_digest
-from pipeline.store.files import all_files, file_entry, replacing, write_model
+from pipeline.store.documents import write_document
+from pipeline.store.files import all_files, file_entry, replacing
 from pipeline.store.ledger import Plan
 from pipeline.store.signals import write_subset
 from pipeline.store.tables import MEASUREMENTS, write_table
@@ -39,5 +40,5 @@ def write_normal_subset(folder: Path, plan: Plan, table: pa.Table) -> Manifest:
         files = {path.relative_to(subset).as_posix(): file_entry(path) for path in all_files(subset)}
         added = {"files": files, "source_content_digest": content_digest(table)}
         manifest = describe("subset", plan, rows).model_copy(update=added)
-        write_model(subset / MANIFEST, manifest)
+        write_document(subset / MANIFEST, manifest)
     return manifest

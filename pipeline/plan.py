@@ -1,8 +1,10 @@
 """From what a user asked for to a plan that can be built, or one clear line."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.errors import RecipeError
+from pipeline.generators import load_generator
 from pipeline.generators.checkpoint import checkpoint_sha256, published_checkpoint
 from pipeline.interpret import RULE_SET
 from pipeline.measurement import MEASUREMENT_VERSION
@@ -11,27 +13,34 @@ from pipeline.shards import DEFAULT_SHARD_RECORDS, check_shard_records
 from pipeline.store.ledger import Plan
 
 
-def plan_build(*, shard_records: int = DEFAULT_SHARD_RECORDS, checkpoint: Path | None = None, **recipe: object) -> Plan:
-    """Validate what a user asked for.
+def plan_build(
+    recipe: Mapping[str, object],
+    *,
+    shard_records: int = DEFAULT_SHARD_RECORDS,
+    checkpoint: Path | None = None,
+) -> Plan:
+    """Validate what a user asked for, before anything is touched.
 
     Args:
+        recipe: fields of the recipe; those left out take their defaults.
         shard_records: records a shard.
         checkpoint: a checkpoint file other than the published one; its SHA-256 goes into the recipe.
-        recipe: fields of the recipe; those left out or None take their defaults.
 
     Raises:
         RecipeError: one line that names every fault.
     """
-    fields = {name: value for name, value in recipe.items() if value is not None}
+    fields = dict(recipe)
     if checkpoint is not None:
         found = checkpoint_sha256(checkpoint)
         if fields.setdefault("checkpoint_sha256", found) != found:
             raise RecipeError(
                 f"checkpoint {checkpoint} is not the one of the recipe: its SHA-256 is {found}. Give the right file"
             )
-    checked = make_recipe(**fields)
+    checked = make_recipe(fields)
     if checkpoint is None:
         _check_published(checked)
+    else:
+        load_generator(checked, checkpoint)  # a checkpoint that does not load is best refused here
     check_shard_records(shard_records)
     return Plan(
         recipe=checked,

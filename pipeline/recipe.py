@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -39,17 +40,20 @@ def canonical_sha256(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def make_recipe(**fields: Any) -> Recipe:  # noqa: ANN401 - values come unchecked from outside; checking is the point
+def make_recipe(fields: Mapping[str, object]) -> Recipe:
     """Validate fields given by a user.
 
     Raises:
         RecipeError: one line that names every field at fault.
     """
     try:
-        return Recipe(**fields)
+        return Recipe.model_validate(dict(fields))
     except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc'])) or 'recipe'}: {fault['msg']}, got {fault['input']!r:.80}"
+            for fault in error.errors()
+        )
         known = ", ".join(Recipe.model_fields)
-        faults = "; ".join(f"{fault['loc'][0]}: {fault['msg']}, got {fault['input']!r}" for fault in error.errors())
         raise RecipeError(f"the recipe cannot be used: {faults}. Its fields are {known}") from error
 
 
@@ -65,7 +69,7 @@ def read_recipe(text: str, source: str) -> dict[str, Any]:
     """
     try:
         value = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise RecipeError(f"{source} is not a recipe: {error}. Give a JSON object of recipe fields") from error
     if isinstance(value, dict) and "recipe" in value and "format_version" in value:
         value = value["recipe"]

@@ -9,6 +9,8 @@ BLOCK = 32
 always whole and aligned, and a record's bytes do not depend on anything but its number."""
 
 DEFAULT_SHARD_RECORDS = 256
+MOST_SHARD_RECORDS = 8192
+"""A worker holds a whole shard, 80 kB a record: 0.66 GB."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,12 @@ def check_shard_records(shard_records: int) -> None:
     """Refuse a shard size that would cut a block.
 
     Raises:
-        RecipeError: when the size is not a positive multiple of the block.
+        RecipeError: when the size is not a positive multiple of the block, or too large.
     """
+    if shard_records > MOST_SHARD_RECORDS:
+        raise RecipeError(
+            f"shard_records {shard_records} is more than a worker holds in memory. Use 32 to {MOST_SHARD_RECORDS}"
+        )
     if shard_records < BLOCK or shard_records % BLOCK:
         below = max(BLOCK, shard_records // BLOCK * BLOCK)
         raise RecipeError(

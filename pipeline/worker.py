@@ -17,7 +17,8 @@ from pipeline.columns import TABLE_SCHEMA
 from pipeline.generators import generate_block, load_generator
 from pipeline.rows import stored_rows
 from pipeline.shards import BLOCK, Shard
-from pipeline.store.files import file_entry, write_model, writing
+from pipeline.store.documents import write_document
+from pipeline.store.files import file_entry, writing
 from pipeline.store.ledger import LedgerEntry, Plan, entry_file, part_file
 from pipeline.store.signals import write_shard
 from pipeline.store.tables import count_values, write_table
@@ -75,8 +76,8 @@ class Worker:
             device=self._generator.device,
             instruction_set=instruction_set(self._generator.device),
             finished_at=datetime.now(UTC),
-        ).sealed()
-        write_model(entry_file(folder, shard), entry)
+        )
+        write_document(entry_file(folder, shard), entry)
         return entry
 
     def _signals(self, shard: Shard) -> NDArray[np.int16]:

@@ -9,16 +9,23 @@ import pytest
 from pipeline.build import build_dataset
 from pipeline.dataset import Dataset
 from pipeline.plan import plan_build
+from pipeline.shards import DEFAULT_SHARD_RECORDS
+from pipeline.store.ledger import Plan
 
 RECORDINGS = Path(os.environ.get("ECG_FOUNDRY_RECORDINGS", Path(__file__).parents[2] / "shared" / "data"))
 """Where LUDB, MUSE exports and raw ECGs are; tests that need them skip where they are not."""
 
 
 def build(
-    out: Path, *, engine: str = "serial", workers: int | None = None, release: bool = True, **plan: Any
+    out: Path, *, engine: str = "serial", workers: int | None = None, release: bool = True, **recipe_and_layout: Any
 ) -> Dataset:
     """Build a dataset the way the command line does."""
-    return build_dataset(out, plan_build(**plan), engine=engine, workers=workers, release=release)[0]
+    return build_dataset(out, planned(**recipe_and_layout), engine=engine, workers=workers, release=release)[0]
+
+
+def planned(shard_records: int = DEFAULT_SHARD_RECORDS, checkpoint: Path | None = None, **recipe: Any) -> Plan:
+    """A plan from flat fields."""
+    return plan_build(recipe, shard_records=shard_records, checkpoint=checkpoint)
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,8 @@ def test_the_same_ecgs_in_other_clothes_measure_the_same(dataset: Dataset) -> No
         (np.ones((1, 8, 5000)), {"units": "V"}, "'V', which is not known"),
         (np.ones((1, 8, 5000)), {"sampling_rate_hz": 250}, "250 Hz"),
         (np.full((1, 8, 5000), np.nan), {}, "NaN"),
+        (np.full((1, 8, 5000), np.inf, np.float16), {}, "infinite"),
+        (np.full((1, 8, 5000), -(2**63)), {}, "exceeds 1 V"),
         (np.full((1, 8, 5000), "x"), {}, "not numbers"),
     ],
 )

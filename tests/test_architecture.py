@@ -31,7 +31,7 @@ LAYERS = (
     ("worker", "verify"),
     ("engines", "normal", "regenerate", "report", "schemas"),
     ("release",),
-    ("finalise",),
+    ("finalise", "folder"),
     ("build",),
     ("api", "measure_input"),
     ("cli",),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 import pipeline
@@ -19,11 +20,10 @@ from pipeline.build import open_build
 from pipeline.dataset import Dataset, open_dataset
 from pipeline.errors import DatasetError, FoundryError, RecipeError
 from pipeline.finalise import finalise
-from pipeline.plan import plan_build
 from pipeline.regenerate import regenerate
 from pipeline.store.files import all_files
 from pipeline.verify import verify
-from tests.conftest import build
+from tests.conftest import build, planned
 
 PLAN: dict[str, Any] = {"records": 80, "seed": 7}
 """The recipe of the shared dataset."""
@@ -180,7 +180,7 @@ def test_finalise_names_missing_shards(tmp_path: Path, dataset: Dataset) -> None
     shutil.copytree(dataset.folder, folder)
     (folder / "ledger" / "shard-00001.json").unlink()
     with pytest.raises(DatasetError, match=r"lacks 1 of 2 shards: shard-00001"):
-        finalise(folder, plan_build(shard_records=64, **PLAN), release=False)
+        finalise(folder, planned(shard_records=64, **PLAN), release=False)
 
 
 def test_a_killed_build_resumes_and_ends_with_the_same_digest(tmp_path: Path, dataset: Dataset) -> None:
@@ -214,7 +214,7 @@ def test_folders_that_are_not_ours_are_refused_untouched(tmp_path: Path, dataset
         (dataset.folder, PLAN | {"seed": 8, "shard_records": 64}, "seed 7 there, 8 asked"),
         (dataset.folder, PLAN | {"records": 79, "shard_records": 64}, "80 records, 79 asked"),
         (dataset.folder, PLAN | {"shard_records": 32}, "shard_records 64 there, 32 asked"),
-        (file / "below", PLAN, "cannot be made"),
+        (file / "below", PLAN, "cannot be written"),
     ]
     for folder, plan, reason in cases:
         with pytest.raises(DatasetError, match=reason) as caught:
@@ -225,8 +225,112 @@ def test_folders_that_are_not_ours_are_refused_untouched(tmp_path: Path, dataset
     assert not verify(dataset)
 
 
+def test_a_folder_of_somebody_s_called_ledger_is_not_ours(tmp_path: Path) -> None:
+    precious = tmp_path / "accounts" / "ledger" / "2024.ods"
+    precious.parent.mkdir(parents=True)
+    precious.write_text("precious")
+    with pytest.raises(DatasetError, match=r"ledger/2024\.ods is there"):
+        build(tmp_path / "accounts", **PLAN)
+    assert precious.read_text() == "precious"
+
+
+def test_bad_arguments_touch_nothing(tmp_path: Path, dataset: Dataset) -> None:
+    bad = tmp_path / "bad.pt"
+    bad.write_text("hello")
+    larger: dict[str, Any] = {"records": 200, "seed": 7, "shard_records": 64}
+    for wrong in ({"workers": 0}, {"workers": 2}, {"engine": "dask"}):
+        with pytest.raises(RecipeError):
+            build(dataset.folder, **larger | wrong)
+    assert open_dataset(dataset.folder).manifest == dataset.manifest
+    with pytest.raises(RecipeError, match="does not load"):
+        build(tmp_path / "d", checkpoint=bad, records=32)
+    assert not (tmp_path / "d").exists()
+
+
+def test_an_abandoned_extension_can_be_taken_back(tmp_path: Path, dataset: Dataset) -> None:
+    folder = tmp_path / "d"
+    shutil.copytree(dataset.folder, folder)
+    with open_build(folder, planned(records=500, seed=7, shard_records=64)) as extension:
+        assert [shard.index for shard in extension.pending] == [1, 2, 3, 4, 5, 6, 7]
+    back = build(folder, shard_records=64, **PLAN)
+    assert back.manifest.content_digest == dataset.manifest.content_digest
+    assert not verify(back)
+
+
+@pytest.mark.parametrize("damage", ["gone", "empty", "altered"])
+def test_a_lost_plan_is_found_in_the_manifest(tmp_path: Path, dataset: Dataset, damage: str) -> None:
+    folder = tmp_path / "d"
+    shutil.copytree(dataset.folder, folder)
+    path = folder / "ledger" / "plan.json"
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_text("" if damage == "empty" else path.read_text().replace('"seed": 7', '"seed": 8'))
+    assert any("ledger/plan.json" in str(problem) for problem in verify(open_dataset(folder)))
+    assert not verify(build(folder, shard_records=64, **PLAN))
+    assert path.read_bytes() == (dataset.folder / "ledger" / "plan.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "change", [('"Normal": ', '"Normal": 1'), ('"seed": 7', '"seed": 5'), ('"records": 80', '"records": 70')]
+)
+def test_an_altered_manifest_is_refused_and_made_again(
+    tmp_path: Path, dataset: Dataset, change: tuple[str, str]
+) -> None:
+    folder = tmp_path / "d"
+    shutil.copytree(dataset.folder, folder)
+    path = folder / "dataset.json"
+    path.write_text(path.read_text().replace(*change))
+    with pytest.raises(DatasetError, match="was altered"):
+        open_dataset(folder)
+    assert build(folder, shard_records=64, **PLAN).manifest.content_digest == dataset.manifest.content_digest
+
+
+def test_a_missing_shard_is_not_read_as_zeros(tmp_path: Path, dataset: Dataset) -> None:
+    folder = tmp_path / "d"
+    shutil.copytree(dataset.folder, folder)
+    (folder / "signals.zarr" / "signal" / "c" / "1" / "0" / "0").unlink()
+    with pytest.raises(DatasetError, match="signal/c/1/0/0 is missing"):
+        open_dataset(folder).signal(70)
+    assert open_dataset(folder).signal(63).any()
+
+
+@pytest.mark.parametrize("name", ["measurements.parquet", "signals.zarr/signal/c/0/0/0", "ledger/shard-00000.parquet"])
+def test_a_folder_or_a_link_in_the_place_of_a_file_is_put_right(tmp_path: Path, dataset: Dataset, name: str) -> None:
+    for kind in ("folder", "link"):
+        folder = tmp_path / kind
+        shutil.copytree(dataset.folder, folder)
+        (folder / name).unlink()
+        if kind == "folder":
+            (folder / name).mkdir()
+        else:
+            (folder / name).symlink_to(dataset.folder / name)
+        assert any(name in str(problem) for problem in verify(open_dataset(folder)))
+        assert not verify(build(folder, shard_records=64, **PLAN))
+
+
+@pytest.mark.parametrize("engine", ["serial", "ray"])
+def test_sigterm_ends_a_build_in_one_line_without_orphans(tmp_path: Path, engine: str) -> None:
+    folder = tmp_path / "d"
+    command = [sys.executable, "-m", "pipeline.cli", "build", "--records", "2000", "--shard-records", "32"]
+    command += ["--out", str(folder), "--engine", engine]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (folder / "ledger" / "shard-00000.json").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert error.splitlines()[-1] == "ecg-foundry: stopped; run the same command again to go on"
+    assert "Traceback" not in error
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert not alive
+
+
 def test_two_builds_into_one_folder(tmp_path: Path) -> None:
-    plan = plan_build(records=32)
+    plan = planned(records=32)
     with (
         open_build(tmp_path / "d", plan),
         pytest.raises(DatasetError, match="built by another process"),
@@ -239,7 +343,7 @@ def test_two_builds_into_one_folder(tmp_path: Path) -> None:
 
 def test_too_little_disk_is_refused_before_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=10**6)
-    monkeypatch.setattr("pipeline.build.shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr("pipeline.folder.shutil.disk_usage", lambda _: usage)
     with pytest.raises(DatasetError, match=r"0\.0 GB free, and 2000 records may need 0\.3 GB"):
         build(tmp_path / "d")
     assert not (tmp_path / "d").exists()
@@ -251,9 +355,9 @@ def test_parameters_that_cannot_work_are_refused(tmp_path: Path) -> None:
             build(tmp_path / "d", engine=engine, workers=workers, records=32)
     for wrong in ({"records": 0}, {"shard_records": 33}, {"color": "red"}, {"checkpoint": tmp_path / "none.pt"}):
         with pytest.raises(RecipeError):
-            plan_build(**wrong)
+            planned(**wrong)
     with pytest.raises(RecipeError, match="Give its file with --checkpoint"):
-        plan_build(checkpoint_sha256="0" * 64)
+        planned(checkpoint_sha256="0" * 64)
 
 
 def test_the_manifest_tells_where_it_was_made(dataset: Dataset) -> None:

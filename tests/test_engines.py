@@ -12,10 +12,9 @@ from pipeline.dataset import Dataset
 from pipeline.engines import make_engine
 from pipeline.engines.serial import SerialEngine
 from pipeline.errors import WorkerError
-from pipeline.plan import plan_build
 from pipeline.shards import Shard
 from pipeline.store.ledger import LedgerEntry
-from tests.conftest import build
+from tests.conftest import build, planned
 
 
 def kill_workers_once(killed: list[int]) -> None:
@@ -49,7 +48,7 @@ def test_a_worker_that_does_not_answer_is_replaced(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("pipeline.engines.ray.START_SECONDS", 0.01)
     monkeypatch.setattr("pipeline.engines.ray.SECONDS_PER_RECORD", 0.0)
     with (
-        open_build(tmp_path / "d", plan_build(records=32)) as started,
+        open_build(tmp_path / "d", planned(records=32)) as started,
         make_engine("ray", started.job, 1) as engine,
         pytest.raises(WorkerError, match="shard-00000 did not answer in time; a new one takes its place"),
     ):
@@ -70,10 +69,10 @@ class Cursed(SerialEngine):
 
 
 def test_a_shard_that_always_fails_is_named_and_the_others_are_kept(tmp_path: Path) -> None:
-    with open_build(tmp_path / "d", plan_build(records=96, shard_records=32)) as started:
+    with open_build(tmp_path / "d", planned(records=96, shard_records=32)) as started:
         engine = Cursed(started.job)
         with pytest.raises(WorkerError, match=r"shard-00001 \(records 32 to 63\): cursed"):
             make_shards(started, engine)
     assert engine.tries == ATTEMPTS
-    with open_build(tmp_path / "d", plan_build(records=96, shard_records=32)) as again:
+    with open_build(tmp_path / "d", planned(records=96, shard_records=32)) as again:
         assert [shard.index for shard in again.pending] == [1]

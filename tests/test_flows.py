@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.error import URLError
 
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
 from flows import build_dataset as flow_module
 from pipeline.dataset import Dataset, open_dataset
@@ -172,7 +172,7 @@ def test_the_flow_tries_lost_workers_again_and_hides_nothing(
     monkeypatch.setattr(flow_module, "make_engine", faulty)
     monkeypatch.setattr(flow_module.make_shard, "retry_delay_seconds", [0, 0, 0])
     out = str(tmp_path / "d")
-    with temporary_settings({PREFECT_API_URL: server["PREFECT_API_URL"]}):
+    with temporary_settings({PREFECT_API_URL: server["PREFECT_API_URL"], PREFECT_LOGGING_TO_API_ENABLED: False}):
         if error is None:
             flow_module.build_dataset(records=80, seed=7, out=out, shard_records=32, release=False)
             assert open_dataset(out).manifest.content_digest == dataset.manifest.content_digest

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import RecipeError
+from pipeline.plan import plan_build
 from pipeline.recipe import Recipe, make_recipe, read_recipe
 
 
@@ -25,7 +26,7 @@ from pipeline.recipe import Recipe, make_recipe, read_recipe
 )
 def test_a_bad_field_is_named_in_one_line(fields: dict[str, object], named: str) -> None:
     with pytest.raises(RecipeError, match=named) as caught:
-        make_recipe(**fields)
+        make_recipe(fields)
     assert "\n" not in str(caught.value)
 
 
@@ -42,9 +43,18 @@ def test_a_recipe_file_may_be_a_manifest() -> None:
     assert read_recipe('{"format_version": 1, "recipe": {"seed": 5}}', "dataset.json") == {"seed": 5}
 
 
+@pytest.mark.parametrize(
+    "text",
+    ['{"shard_records": 64}', '{"checkpoint": "x"}', '{"seed": null}', f'{{"seed": {"9" * 5000}}}', '{"a\\ud800": 1}'],
+)
+def test_a_recipe_file_holds_recipe_fields_alone(text: str) -> None:
+    with pytest.raises(RecipeError, match="recipe"):
+        plan_build(read_recipe(text, "r.json"))
+
+
 @given(st.text())
 def test_a_recipe_file_of_anything_is_read_or_refused(text: str) -> None:
     try:
-        make_recipe(**read_recipe(text, "r.json"))
+        make_recipe(read_recipe(text, "r.json"))
     except RecipeError as error:
         assert str(error)

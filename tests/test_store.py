@@ -11,9 +11,17 @@ from pipeline.columns import TABLE_COLUMNS, TABLE_SCHEMA
 from pipeline.dataset import Dataset
 from pipeline.errors import DatasetError
 from pipeline.shards import Shard
-from pipeline.store.files import all_files, read_model, replacing
+from pipeline.store.documents import read_document
+from pipeline.store.files import all_files, replacing
 from pipeline.store.ledger import LedgerEntry, Plan
-from pipeline.store.signals import create_signals, open_signals, read_signals, remove_unfinished, write_shard
+from pipeline.store.signals import (
+    create_signals,
+    open_signals,
+    read_signals,
+    remove_unfinished,
+    shard_file,
+    write_shard,
+)
 from pipeline.store.tables import read_table
 
 
@@ -36,7 +44,7 @@ def store(tmp_path: Path) -> Path:
 def test_anything_but_one_whole_shard_is_refused(store: Path, shard: Shard, records: int) -> None:
     with pytest.raises(ValueError, match="whole, aligned shards only"):
         write_shard(store, shard, np.ones((records, 8, 5000), np.int16))
-    assert not read_signals(store, 0, 100).any()
+    assert not shard_file(store, shard).exists()
 
 
 def test_whole_shards_come_back_and_stay_when_the_store_grows(store: Path) -> None:
@@ -103,7 +111,7 @@ def test_a_damaged_entry_is_one_clear_error(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     for kind in (LedgerEntry, Plan):
         with pytest.raises(DatasetError, match="damaged or of another version"):
-            read_model(path, kind)
+            read_document(path, kind)
 
 
 def test_the_table_is_in_the_order_of_its_records(dataset: Dataset) -> None:

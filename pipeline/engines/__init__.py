@@ -33,8 +33,22 @@ class Engine(Protocol):
         ...
 
 
+def check_engine(name: str, workers: int | None) -> None:
+    """Refuse an engine that cannot be had, before anything is touched.
+
+    Raises:
+        RecipeError: when there is no such engine, or it cannot have so many workers.
+    """
+    if name not in ENGINES:
+        raise RecipeError(f"there is no engine {name!r}. Use one of: {', '.join(ENGINES)}")
+    if workers is not None and workers < 1:
+        raise RecipeError(f"workers {workers} cannot work. Ask for at least 1")
+    if name == "serial" and workers not in (None, 1):
+        raise RecipeError(f"the serial engine has one worker, not {workers}. Leave out workers, or use engine ray")
+
+
 def make_engine(name: str, job: Job, workers: int | None = None) -> Engine:
-    """Start an engine.
+    """An engine, started when it is entered.
 
     Args:
         name: `ray` or `serial`.
@@ -44,16 +58,11 @@ def make_engine(name: str, job: Job, workers: int | None = None) -> Engine:
     Raises:
         RecipeError: when there is no such engine, or it cannot have so many workers.
     """
-    if workers is not None and workers < 1:
-        raise RecipeError(f"workers {workers} cannot work. Ask for at least 1")
+    check_engine(name, workers)
     if name == "serial":
         from pipeline.engines.serial import SerialEngine
 
-        if workers not in (None, 1):
-            raise RecipeError(f"the serial engine has one worker, not {workers}. Leave out workers, or use engine ray")
         return SerialEngine(job)
-    if name == "ray":
-        from pipeline.engines.ray import RayEngine
+    from pipeline.engines.ray import RayEngine
 
-        return RayEngine(job, workers)
-    raise RecipeError(f"there is no engine {name!r}. Use one of: {', '.join(ENGINES)}")
+    return RayEngine(job, workers)

@@ -6,6 +6,8 @@ knows nothing of Ray.
 
 import logging
 import os
+import signal
+import threading
 from queue import Queue
 from typing import Any, Self
 
@@ -100,14 +102,18 @@ def _connect(workers: int) -> bool:
     if ray.is_initialized():
         return False
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     if os.environ.get("RAY_ADDRESS"):
         ray.init(logging_level=logging.ERROR)
     else:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         ray.init(
+            address="local",  # not whatever cluster happens to run on this machine
             num_cpus=max(workers, cores or 1),
             include_dashboard=False,
             object_store_memory=_OBJECT_STORE_BYTES,
             logging_level=logging.ERROR,
         )
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own handler would end the process at once
     return True

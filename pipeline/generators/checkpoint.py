@@ -77,7 +77,9 @@ def load_weights(checkpoint: Path | None, sha256: str) -> dict[str, torch.Tensor
     for key in _STATE_DICT_KEYS:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
-    if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+    if not isinstance(content, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items()
+    ):
         raise RecipeError(
             f"checkpoint {path} holds no state dictionary. Give a file saved from a generator's state_dict()"
         )

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from pipeline.columns import MEASUREMENT_SCHEMA
 from pipeline.errors import InputError
-from pipeline.leads import SAMPLES, STORED_LEADS
-from pipeline.measurement.constants import CHUNK_RECORDS, LARGEST_UV, MEASUREMENT_VERSION
+from pipeline.leads import LARGEST_UV, SAMPLES, STORED_LEADS
+from pipeline.measurement.constants import CHUNK_RECORDS, MEASUREMENT_VERSION
 from pipeline.measurement.rows import measure_rows
 from pipeline.measurement.table import to_table
 
@@ -61,7 +61,7 @@ def _check_samples(chunk: NDArray[Any], first: int) -> None:
     if chunk.dtype.kind in "iu" and chunk.dtype.itemsize <= 2:
         return
     with np.errstate(invalid="ignore"):
-        usable = (np.abs(chunk) <= LARGEST_UV).all(axis=(1, 2))
+        usable = (np.abs(chunk.astype(np.float64)) <= LARGEST_UV).all(axis=(1, 2))
     if usable.all():
         return
     row = int(np.argmin(usable))

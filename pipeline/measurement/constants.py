@@ -16,8 +16,6 @@ MEASUREMENT_VERSION = "1.0.0"
 MS_PER_SAMPLE = 1000 / SAMPLING_RATE_HZ
 CHUNK_RECORDS = 32
 """Records worked on together: their arrays then stay in a processor's cache. No result depends on it."""
-LARGEST_UV = 1e6
-"""No ECG reaches a volt: beyond it the samples are not in µV."""
 
 # Filtering
 PADDING = 500  # signal: one second of reflection at either end; 6000 samples are a fast transform length

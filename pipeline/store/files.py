@@ -6,16 +6,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.errors import DatasetError
+from pipeline.errors import DatasetError, InputError
 
 TEMPORARY = ".tmp"
 """Suffix of files and folders being written; whatever carries it is left over from a crash and can go."""
-
-_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class FileEntry(BaseModel):
@@ -52,36 +49,12 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         for written in [*temporary.rglob("*"), temporary]:
             fsync(written)
-        if temporary.is_dir():
+        if temporary.is_dir() or path.is_dir():
             remove(path)  # a folder cannot be replaced in one step; its reader waits for dataset.json, written last
         temporary.replace(path)
         fsync(path.parent)
     finally:
         remove(temporary)
-
-
-def write_model(path: Path, model: BaseModel) -> None:
-    """Write a model as JSON, durably and in one step."""
-    with replacing(path) as temporary:
-        temporary.write_text(model.model_dump_json(indent=1) + "\n", encoding="utf-8")
-
-
-def read_model(path: Path, kind: type[_Model]) -> _Model:
-    """Read a model from JSON.
-
-    Raises:
-        DatasetError: when the file is missing, is not such JSON, or is of another format version.
-    """
-    try:
-        return kind.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}. Is {path.parent} part of a dataset?") from error
-    except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"])) or "content"
-        raise DatasetError(
-            f"{path} is damaged or of another version: {where}: {fault['msg']}. Remove it and run build again"
-        ) from error
 
 
 @contextmanager
@@ -98,6 +71,29 @@ def writing(place: Path) -> Iterator[None]:
             f"{place} cannot be written: {error.strerror or error}. "
             f"Free space or mend the permissions and run the same command again; what is finished is kept"
         ) from error
+
+
+def check_output(out: Path, source: Path) -> None:
+    """Refuse to write a single file where it would harm what is there.
+
+    Args:
+        out: the file to write.
+        source: what it is made from; out may replace neither it nor a file in it.
+
+    Raises:
+        InputError: names what is in the way.
+    """
+    path = out.absolute()
+    remedy = "Choose another place for the output"
+    if not path.parent.is_dir():
+        raise InputError(f"{path.parent} is no folder. Make it, or choose another place for the output")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is there and is no file. {remedy}")
+    if path.exists() and (path.samefile(source) or source.resolve() in path.resolve().parents):
+        raise InputError(f"{path} is part of the input. {remedy}")
+    for parent in path.resolve().parents:
+        if (parent / "dataset.json").exists() or (parent / "ledger" / "plan.json").exists():
+            raise InputError(f"{parent} is a dataset, in which a foreign file is damage. {remedy}")
 
 
 def remove(path: Path) -> None:

@@ -3,25 +3,21 @@
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from pipeline.errors import DatasetError
 from pipeline.recipe import Recipe, canonical_sha256
 from pipeline.shards import DEFAULT_SHARD_RECORDS, Shard, plan_shards
-from pipeline.store.files import FileEntry, file_entry, read_model
+from pipeline.store.documents import Document, read_document
+from pipeline.store.files import FileEntry, file_entry
 from pipeline.store.signals import shard_file
 
 LEDGER = "ledger"
-FORMAT_VERSION = 1
-"""Version of a dataset folder's layout; it changes when an older program could misread a newer folder."""
 
 
-class Plan(BaseModel):
+class Plan(Document):
     """`ledger/plan.json`, written first: what this folder is going to hold."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    format_version: int = Field(default=FORMAT_VERSION, ge=FORMAT_VERSION, le=FORMAT_VERSION)
     recipe: Recipe
     measurement_version: str = Field(description="version of the measurement's algorithm and constants")
     rule_set: str = Field(description="version of the rules that give statements and verdict")
@@ -43,12 +39,9 @@ class Plan(BaseModel):
         return plan_shards(self.recipe.records, self.shard_records)
 
 
-class LedgerEntry(BaseModel):
+class LedgerEntry(Document):
     """`ledger/shard-NNNNN.json`: one shard's signals and rows are on disk, and these are their hashes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    format_version: int = Field(default=FORMAT_VERSION, ge=FORMAT_VERSION, le=FORMAT_VERSION)
     lineage_digest: str = Field(pattern="^[0-9a-f]{64}$")
     index: int = Field(ge=0)
     start: int = Field(ge=0, description="first record")
@@ -60,18 +53,6 @@ class LedgerEntry(BaseModel):
     device: str
     instruction_set: str = Field(description="class within which bytes are identical, such as x86_64 AVX2")
     finished_at: datetime = Field(strict=False)
-    entry_sha256: str = Field(default="", description="SHA-256 of the other fields' canonical JSON")
-
-    def sealed(self) -> "LedgerEntry":
-        """The entry with its own hash, so that damage to what it says is seen."""
-        return self.model_copy(update={"entry_sha256": self._own_sha256()})
-
-    def is_sealed(self) -> bool:
-        """Whether the entry still says what it said when it was sealed."""
-        return self.entry_sha256 == self._own_sha256()
-
-    def _own_sha256(self) -> str:
-        return canonical_sha256(self.model_dump(mode="json", exclude={"entry_sha256"}))
 
 
 def plan_file(folder: Path) -> Path:
@@ -98,14 +79,12 @@ def committed_entry(folder: Path, plan: Plan, shard: Shard) -> LedgerEntry | Non
     if not path.exists():
         return None
     try:
-        entry = read_model(path, LedgerEntry)
+        entry = read_document(path, LedgerEntry)
     except DatasetError:
-        return None
-    if not entry.is_sealed():
         return None
     expected = (plan.format_version, plan.lineage_digest(), shard.index, shard.start, shard.stop)
     if (entry.format_version, entry.lineage_digest, entry.index, entry.start, entry.stop) != expected:
         return None
     files = ((shard_file(folder, shard), entry.signals), (part_file(folder, shard), entry.rows))
-    whole = all(path.is_file() and file_entry(path) == known for path, known in files)
+    whole = all(path.is_file() and not path.is_symlink() and file_entry(path) == known for path, known in files)
     return entry if whole else None

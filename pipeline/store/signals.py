@@ -31,6 +31,8 @@ def create_signals(folder: Path, records: int, shard_records: int) -> None:
         shard_records: records a Zarr shard.
     """
     store = folder / SIGNALS
+    if not store.is_dir():
+        remove(store)
     for derived in (store / "zarr.json", store / "signal" / "zarr.json", store / "lead"):
         remove(derived)
     group = zarr.create_group(store, zarr_format=3)
@@ -51,7 +53,11 @@ def create_signals(folder: Path, records: int, shard_records: int) -> None:
 
 def shard_file(folder: Path, shard: Shard) -> Path:
     """The one file that holds a shard's signals."""
-    return folder / SIGNALS / "signal" / "c" / str(shard.index) / "0" / "0"
+    return _shard_path(folder, shard.index)
+
+
+def _shard_path(folder: Path, index: int) -> Path:
+    return folder / SIGNALS / "signal" / "c" / str(index) / "0" / "0"
 
 
 def write_shard(folder: Path, shard: Shard, signals: NDArray[np.int16]) -> Path:
@@ -78,8 +84,10 @@ def write_shard(folder: Path, shard: Shard, signals: NDArray[np.int16]) -> Path:
             f"{shard} with {signals.dtype}{signals.shape} is not one whole shard of {size} records of {array.shape}: "
             f"write whole, aligned shards only"
         )
-    array[shard.start : shard.stop] = signals
     path = shard_file(folder, shard)
+    if path.is_dir() or path.is_symlink():
+        remove(path)  # put there by somebody else; Zarr would write into it
+    array[shard.start : shard.stop] = signals
     for part in (path, path.parent, path.parent.parent, path.parent.parent.parent):
         fsync(part)
     return path
@@ -89,9 +97,15 @@ def read_signals(folder: Path, start: int, stop: int) -> NDArray[np.int16]:
     """Signals of records start ≤ i < stop, shape (stop - start, 8, 5000), int16, µV.
 
     Raises:
-        DatasetError: when they do not decode.
+        DatasetError: when they are missing or do not decode.
     """
-    array = _signal_array(folder)
+    array = open_signals(folder)
+    if stop > array.shape[0]:
+        raise DatasetError(f"{folder / SIGNALS} ends at record {array.shape[0]}. Run its build again to repair it")
+    size = array.shards[0] if array.shards else 1
+    for index in range(start // size, -(-stop // size)):
+        if not _shard_path(folder, index).is_file():  # which Zarr would read as zeros
+            raise DatasetError(f"{_shard_path(folder, index)} is missing. Run its build again to repair it")
     try:
         return np.asarray(array[start:stop], dtype=np.int16)
     except Exception as error:  # decoders of damaged bytes raise as many kinds as there are codecs
@@ -112,8 +126,12 @@ def write_subset(source: Path, records: NDArray[np.int64], folder: Path, shard_r
     create_signals(folder, len(records), shard_records)
     for index, start in enumerate(range(0, len(records), shard_records)):
         chosen = records[start : start + shard_records]
-        first = int(chosen[0])
-        signals = read_signals(source, first, int(chosen[-1]) + 1)[chosen - first]
+        signals = np.concatenate(
+            [
+                read_signals(source, int(run[0]), int(run[-1]) + 1)[run - run[0]]
+                for run in np.split(chosen, np.flatnonzero(np.diff(chosen // shard_records)) + 1)
+            ]
+        )
         write_shard(folder, Shard(index, start, start + len(chosen)), signals)
 
 

@@ -1,0 +1,157 @@
+"""The output folder: whose it is, whether it is whole, who holds its lock, and that it is ready for workers."""
+
+import fcntl
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.dataset import MANIFEST, open_dataset, plan_of
+from pipeline.errors import DatasetError
+from pipeline.normal import NORMAL
+from pipeline.release.package import RELEASE
+from pipeline.store.documents import read_document, write_document
+from pipeline.store.files import TEMPORARY, all_files, remove, writing
+from pipeline.store.ledger import LEDGER, Plan, plan_file
+from pipeline.store.signals import SIGNALS, create_signals, remove_unfinished
+from pipeline.store.tables import MEASUREMENTS
+from pipeline.verify import damaged_files
+
+BYTES_PER_RECORD = 40_000
+"""Signals (36 kB), rows and their share of the ledger on disk; measured on 2,000 records, rounded up."""
+
+
+_DERIVED = (MANIFEST, MEASUREMENTS, NORMAL, RELEASE)
+"""What `finalise` makes from committed shards; the manifest goes first."""
+
+_log = logging.getLogger(__name__)
+
+
+def is_whole(folder: Path, plan: Plan) -> bool:
+    """Whether the folder is this plan's finished dataset whose every file is what the manifest says."""
+    try:
+        manifest = open_dataset(folder).manifest
+    except DatasetError as error:
+        _log.info("%s", error)
+        return False
+    problems = list(damaged_files(folder, manifest))
+    for problem in problems:
+        _log.warning("%s; it is put right", problem)
+    return plan_of(manifest) == plan and not problems
+
+
+def check_folder(folder: Path, plan: Plan) -> Plan | None:
+    """The plan of the dataset that is there, if it is one that this plan may finish, repair or extend."""
+    if folder.exists() and not folder.is_dir():
+        raise DatasetError(f"{folder} is a file. Choose a folder for the dataset")
+    existing = _existing_plan(folder)
+    if existing is not None:
+        _check_same(folder, existing, plan)
+    elif folder.is_dir():
+        _check_empty(folder)
+    return existing
+
+
+def _existing_plan(folder: Path) -> Plan | None:
+    """The plan in the ledger, or, where that is lost, in the manifest."""
+    try:
+        return read_document(plan_file(folder), Plan) if plan_file(folder).is_file() else _plan_in_manifest(folder)
+    except DatasetError:
+        plan = _plan_in_manifest(folder)
+        if plan is None:
+            raise
+        return plan
+
+
+def _plan_in_manifest(folder: Path) -> Plan | None:
+    if not (folder / MANIFEST).is_file():
+        return None
+    manifest = open_dataset(folder).manifest
+    if manifest.kind == "subset":
+        raise DatasetError(
+            f"{folder} is the subset of another dataset. Build that one, or choose another output folder"
+        )
+    return plan_of(manifest)
+
+
+def _check_empty(folder: Path) -> None:
+    """Refuse a folder that holds anything but what a build leaves when it is killed at its very start."""
+    ours = [path.name for path in (folder / LEDGER).iterdir()] if (folder / LEDGER).is_dir() else []
+    foreign = [path.name for path in folder.iterdir() if path.name != LEDGER or path.is_symlink() or path.is_file()]
+    foreign += [f"{LEDGER}/{name}" for name in ours if not name.endswith(TEMPORARY)]
+    if foreign:
+        raise DatasetError(
+            f"{folder} is not empty and holds no dataset ({min(foreign)} is there). Choose a new or an empty folder"
+        )
+
+
+def _check_same(folder: Path, existing: Plan, plan: Plan) -> None:
+    theirs, ours = (
+        each.model_dump(exclude={"recipe", "sealed_by"}) | each.recipe.lineage() for each in (existing, plan)
+    )
+    differing = [f"{name} {theirs[name]} there, {ours[name]} asked" for name in theirs if theirs[name] != ours[name]]
+    if differing:
+        raise DatasetError(
+            f"{folder} is a dataset of another recipe or layout: {'; '.join(differing)}. Choose another output folder"
+        )
+    if plan.recipe.records < existing.recipe.records and (folder / MANIFEST).exists():
+        raise DatasetError(
+            f"{folder} is a dataset of {existing.recipe.records} records, {plan.recipe.records} asked. "
+            f"Ask for at least as many, or choose another output folder"
+        )
+
+
+def check_disk(folder: Path, plan: Plan, *, release: bool) -> None:
+    """Signals and rows once, the normal subset at most as large, and both again in a release."""
+    where = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    records = plan.recipe.records
+    committed = len(list((folder / LEDGER).glob("shard-*.json"))) * plan.shard_records
+    needed = (max(0, records - committed) + records * (3 if release else 1)) * BYTES_PER_RECORD
+    there = sum(path.stat().st_size for name in _DERIVED for path in _files_of(folder / name))
+    free = shutil.disk_usage(where).free + there
+    if needed > free:
+        raise DatasetError(
+            f"{where} has {free / 1e9:.1f} GB free, and {records} records may need {needed / 1e9:.1f} GB. "
+            f"Free some space, ask for fewer records, or choose another output folder"
+        )
+
+
+def _files_of(path: Path) -> list[Path]:
+    return all_files(path) if path.is_dir() else [path] if path.is_file() else []
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; the kernel drops it when the process dies, so that none is ever stale."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise DatasetError(
+            f"{folder} is being built by another process. Wait for it, or choose another output folder"
+        ) from error
+    else:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def prepare(folder: Path, plan: Plan) -> None:
+    """Make the folder ready for workers: what is derived or left over goes; plan and metadata are written anew.
+
+    Raises:
+        DatasetError: when something lies there that is no part of a dataset; it stays.
+    """
+    with writing(folder):
+        remove_unfinished(folder)
+        ours = {LEDGER, SIGNALS, *_DERIVED}
+        links = {name for name in (LEDGER, SIGNALS) if (folder / name).is_symlink()}
+        foreign = sorted({path.name for path in folder.iterdir()} - ours | links)
+        if foreign:
+            raise DatasetError(f"{folder / foreign[0]} is no part of the dataset. Move it elsewhere and build again")
+        for name in _DERIVED:
+            remove(folder / name)
+        write_document(plan_file(folder), plan)
+        create_signals(folder, plan.recipe.records, plan.shard_records)

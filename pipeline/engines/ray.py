@@ -36,6 +36,7 @@ class RayEngine:
         self._options: dict[str, float] = {}
         self._idle: Queue[Any] = Queue()
         self._started_ray = False
+        self._closed = False
 
     def __enter__(self) -> Self:
         """Join or start Ray, and start the actors.
@@ -60,6 +61,7 @@ class RayEngine:
 
     def __exit__(self, *exception: object) -> None:
         """Stop the actors, and Ray if this engine started it."""
+        self._closed = True
         while not self._idle.empty():
             ray.kill(self._idle.get())
         if self._started_ray:
@@ -73,6 +75,9 @@ class RayEngine:
             FoundryError: what the worker itself raised.
         """
         actor = self._idle.get()
+        if self._closed:
+            self._idle.put(actor)
+            raise WorkerError(f"{shard.name} was not begun. Run the same build again")
         try:
             entry: LedgerEntry = ray.get(
                 actor.run.remote(shard), timeout=START_SECONDS + SECONDS_PER_RECORD * len(shard)
@@ -83,6 +88,8 @@ class RayEngine:
                 raise cause from error
             raise
         except (GetTimeoutError, RayError) as error:
+            if self._closed:  # any call to Ray would start it again
+                raise WorkerError(f"{shard.name} was left unfinished. Run the same build again") from error
             ray.kill(actor)
             actor = self._spawn()
             reason = "did not answer in time" if isinstance(error, GetTimeoutError) else "died"

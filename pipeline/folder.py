@@ -13,7 +13,7 @@ from pipeline.errors import DatasetError
 from pipeline.normal import NORMAL
 from pipeline.release.package import RELEASE
 from pipeline.store.documents import read_document, write_document
-from pipeline.store.files import TEMPORARY, all_files, remove, writing
+from pipeline.store.files import all_files, is_temporary, remove, writing
 from pipeline.store.ledger import LEDGER, Plan, plan_file
 from pipeline.store.signals import SIGNALS, create_signals, remove_unfinished
 from pipeline.store.tables import MEASUREMENTS
@@ -21,7 +21,6 @@ from pipeline.verify import damaged_files
 
 BYTES_PER_RECORD = 40_000
 """Signals (36 kB), rows and their share of the ledger on disk; measured on 2,000 records, rounded up."""
-
 
 _DERIVED = (MANIFEST, MEASUREMENTS, NORMAL, RELEASE)
 """What `finalise` makes from committed shards; the manifest goes first."""
@@ -80,7 +79,7 @@ def _check_empty(folder: Path) -> None:
     """Refuse a folder that holds anything but what a build leaves when it is killed at its very start."""
     ours = [path.name for path in (folder / LEDGER).iterdir()] if (folder / LEDGER).is_dir() else []
     foreign = [path.name for path in folder.iterdir() if path.name != LEDGER or path.is_symlink() or path.is_file()]
-    foreign += [f"{LEDGER}/{name}" for name in ours if not name.endswith(TEMPORARY)]
+    foreign += [f"{LEDGER}/{name}" for name in ours if not is_temporary(name)]
     if foreign:
         raise DatasetError(
             f"{folder} is not empty and holds no dataset ({min(foreign)} is there). Choose a new or an empty folder"

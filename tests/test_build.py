@@ -141,10 +141,11 @@ def test_a_stray_file_beside_ours_is_somebody_s_and_stays(tmp_path: Path, datase
     folder = tmp_path / "d"
     shutil.copytree(dataset.folder, folder)
     (folder / "notes.txt").write_text("precious")
+    (folder / "draft.tmp").write_text("precious")
     assert "notes.txt: is not part of the dataset" in map(str, verify(open_dataset(folder)))
-    with pytest.raises(DatasetError, match=r"notes\.txt is no part of the dataset. Move it elsewhere"):
+    with pytest.raises(DatasetError, match=r"draft\.tmp is no part of the dataset. Move it elsewhere"):
         build(folder, shard_records=64, **PLAN)
-    assert (folder / "notes.txt").read_text() == "precious"
+    assert (folder / "notes.txt").read_text() == (folder / "draft.tmp").read_text() == "precious"
     assert open_dataset(folder).manifest == dataset.manifest
 
 

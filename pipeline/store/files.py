@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipeline.errors import DatasetError, InputError
 
 TEMPORARY = ".tmp"
-"""Suffix of files and folders being written; whatever carries it is left over from a crash and can go."""
+"""Suffix of files and folders being written; what a crash leaves of them can go."""
+
+
+def is_temporary(name: str) -> bool:
+    """Whether `replacing` gave a file this name."""
+    return re.fullmatch(rf"\..+\.\d+{re.escape(TEMPORARY)}", name) is not None
 
 
 class FileEntry(BaseModel):

@@ -11,7 +11,7 @@ from zarr.core.common import JSON
 from pipeline.errors import DatasetError
 from pipeline.leads import SAMPLES, SAMPLING_RATE_HZ, STORED_LEADS
 from pipeline.shards import Shard
-from pipeline.store.files import TEMPORARY, fsync, remove
+from pipeline.store.files import TEMPORARY, fsync, is_temporary, remove
 
 SIGNALS = "signals.zarr"
 _CODEC = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle", typesize=2)
@@ -136,10 +136,10 @@ def write_subset(source: Path, records: NDArray[np.int64], folder: Path, shard_r
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what a killed worker left half-written: Zarr writes `*.partial` files before it renames them."""
-    for pattern in ("*.partial", f"*{TEMPORARY}"):
-        for path in folder.rglob(pattern):
-            remove(path)
+    """Remove what a killed worker left half-written: ours, and the `*.partial` files that Zarr renames when whole."""
+    left = [path for path in folder.rglob(f".*{TEMPORARY}") if is_temporary(path.name)]
+    for path in [*left, *(folder / SIGNALS).rglob("*.partial")]:
+        remove(path)
 
 
 def open_signals(folder: Path) -> "zarr.Array[zarr.core.metadata.ArrayV3Metadata]":

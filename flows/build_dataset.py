@@ -4,7 +4,7 @@ import argparse
 import logging
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,9 +25,10 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task
 from pydantic import Field
 
-from pipeline.build import ATTEMPTS, Build, failed_shards, open_build
+from pipeline.build import ATTEMPTS, Build, settle
+from pipeline.build import build_dataset as build
 from pipeline.cli import add_build_arguments, one_line, recipe_fields
-from pipeline.engines import Engine, check_engine, make_engine
+from pipeline.engines import Engine, check_engine
 from pipeline.errors import WorkerError
 from pipeline.plan import plan_build
 from pipeline.report.summary import summarise
@@ -40,7 +41,6 @@ IN_PROCESS = {
     PREFECT_SERVER_ANALYTICS_ENABLED: False,
 }
 """Settings under which the flow runs in one process, on Prefect's embedded API."""
-
 
 _THREADS: TaskRunner[PrefectFuture[Any]] = ThreadPoolTaskRunner()  # type: ignore[assignment]  # its own class is generic
 
@@ -65,11 +65,7 @@ def make_shard(shard: Shard, engine: Engine) -> int:
     return len(shard)
 
 
-@flow(
-    name="build-dataset",
-    task_runner=_THREADS,
-    log_prints=False,
-)
+@flow(name="build-dataset", task_runner=_THREADS)
 def build_dataset(
     records: Annotated[int, Field(ge=1, description="ECGs to generate; more on a finished folder extend it")] = 2000,
     seed: Annotated[int, Field(ge=0, description="seed of the noise")] = 0,
@@ -84,36 +80,28 @@ def build_dataset(
     file = Path(checkpoint) if checkpoint else None
     check_engine(engine, workers)
     plan = plan_build({"records": records, "seed": seed}, shard_records=shard_records, checkpoint=file)
-    with open_build(Path(out), plan, file, release=release) as build:
-        if build.pending:
-            with make_engine(engine, build.job, workers) as started:
-                _make_shards(build, started)
-        summary = summarise(build.finalise(), complete=build.complete)
+    dataset, complete = build(Path(out), plan, file, engine=engine, workers=workers, release=release, make=_make_shards)
+    summary = summarise(dataset, complete=complete)
     get_run_logger().info("%s", summary)
     create_markdown_artifact(f"```\n{summary}\n```", key="dataset-summary", description=str(out))
     return summary
 
 
 def _make_shards(build: Build, engine: Engine) -> None:
-    """One task a shard, a few more at a time than there are workers; a failed shard does not stop the others."""
-    waiting = deque(build.pending)
+    settle(build, _outcomes(build.pending, engine))
+
+
+def _outcomes(pending: Iterable[Shard], engine: Engine) -> Iterator[tuple[Shard, BaseException | None]]:
+    """One task a shard, a few more at a time than there are workers, so that what runs is what is shown as running."""
+    waiting = deque(pending)
     running: dict[PrefectFuture[int], Shard] = {}
-    failed: dict[Shard, WorkerError] = {}
-    with build.progress() as bar:
-        while waiting or running:
-            while waiting and len(running) < 2 * engine.workers:
-                shard = waiting.popleft()
-                running[make_shard.submit(shard, engine)] = shard
-            future = next(as_completed(list(running)))
-            shard, result = running.pop(future), future.result(raise_on_failure=False)
-            if isinstance(result, WorkerError):
-                failed[shard] = result
-            elif isinstance(result, BaseException):
-                raise result
-            else:
-                bar.update(result)
-    if failed:
-        raise failed_shards(failed)
+    while waiting or running:
+        while waiting and len(running) < 2 * engine.workers:
+            shard = waiting.popleft()
+            running[make_shard.submit(shard, engine)] = shard
+        future = next(as_completed(list(running)))
+        result = future.result(raise_on_failure=False)
+        yield running.pop(future), result if isinstance(result, BaseException) else None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

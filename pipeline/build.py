@@ -1,7 +1,7 @@
 """Building a dataset: open, make the pending shards, finalise. Each step can be killed and run again."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,6 +67,7 @@ def build_dataset(
     engine: str = "ray",
     workers: int | None = None,
     release: bool = True,
+    make: "Callable[[Build, Engine], None] | None" = None,
 ) -> tuple[Dataset, bool]:
     """Build a dataset, or finish, repair or extend one; returns it, and whether it was complete already.
 
@@ -77,6 +78,7 @@ def build_dataset(
         engine: `ray` or `serial`.
         workers: how many; None for one a GPU, or one a core where there is no GPU.
         release: whether to package a release as well.
+        make: drives the engine over the pending shards; `make_shards` unless a scheduler does it its own way.
 
     Raises:
         DatasetError: when the folder is foreign, of another recipe, in use or cannot be written.
@@ -86,7 +88,7 @@ def build_dataset(
     with open_build(out, plan, checkpoint, release=release) as build:
         if build.pending:
             with make_engine(engine, build.job, workers) as started:
-                make_shards(build, started)
+                (make or make_shards)(build, started)
         return build.finalise(), build.complete
 
 
@@ -130,25 +132,39 @@ def make_shards(build: Build, engine: Engine) -> None:
     Raises:
         WorkerError: names the shards that failed every time.
     """
-    failed: dict[Shard, WorkerError] = {}
-    with ThreadPoolExecutor(engine.workers) as threads, build.progress() as bar:
+    with ThreadPoolExecutor(engine.workers) as threads:
         futures = {threads.submit(_attempt, engine, shard): shard for shard in build.pending}
         try:
-            for future in as_completed(futures):
-                shard, error = futures[future], future.exception()
-                if isinstance(error, WorkerError):
-                    failed[shard] = error
-                elif error is not None:
-                    raise error
-                else:
-                    bar.update(len(shard))
+            settle(build, ((futures[future], future.exception()) for future in as_completed(futures)))
         finally:
             threads.shutdown(wait=True, cancel_futures=True)
+
+
+def settle(build: Build, outcomes: Iterable[tuple[Shard, BaseException | None]]) -> None:
+    """Follow shards as they end, under a bar; a lost one does not keep the others from being made.
+
+    Args:
+        build: what they are part of.
+        outcomes: shards in the order of their ends, each with what made it fail for good.
+
+    Raises:
+        WorkerError: when all have ended, names the shards that failed every time.
+        BaseException: at once, whatever else made a shard fail.
+    """
+    failed: dict[Shard, WorkerError] = {}
+    with build.progress() as bar:
+        for shard, error in outcomes:
+            if isinstance(error, WorkerError):
+                failed[shard] = error
+            elif error is not None:
+                raise error
+            else:
+                bar.update(len(shard))
     if failed:
-        raise failed_shards(failed)
+        raise _failed_shards(failed)
 
 
-def failed_shards(failed: Mapping[Shard, WorkerError]) -> WorkerError:
+def _failed_shards(failed: Mapping[Shard, WorkerError]) -> WorkerError:
     """One error for all shards that failed every time."""
     named = "; ".join(
         f"{shard.name} (records {shard.start} to {shard.stop - 1}): {error}" for shard, error in failed.items()

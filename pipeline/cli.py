@@ -202,10 +202,9 @@ def _regenerate(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from pipeline.dataset import open_dataset
+    from pipeline.dataset import check_output, open_dataset
     from pipeline.report.paper import draw_ecg
     from pipeline.report.summary import record_title
-    from pipeline.store.files import check_output
 
     dataset = open_dataset(options.dataset)
     check_output(options.out, options.dataset)

@@ -9,12 +9,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.digest import content_digest, signals_digest, table_digest
-from pipeline.errors import DatasetError
+from pipeline.digest import digests
+from pipeline.errors import DatasetError, InputError
 from pipeline.recipe import Recipe
 from pipeline.store.documents import Document, read_document
 from pipeline.store.files import FileEntry
-from pipeline.store.ledger import Plan
+from pipeline.store.ledger import Plan, plan_file
 from pipeline.store.signals import open_signals, read_signals
 from pipeline.store.tables import MEASUREMENTS, count_values, read_table
 
@@ -55,6 +55,7 @@ class Manifest(Document):
 
 def describe(kind: Literal["dataset", "subset"], plan: Plan, table: pa.Table) -> Manifest:
     """What a table and the plan it was built by say of a dataset; its files and provenance are still to be added."""
+    found = digests(table)
     return Manifest(
         kind=kind,
         recipe=plan.recipe,
@@ -63,9 +64,9 @@ def describe(kind: Literal["dataset", "subset"], plan: Plan, table: pa.Table) ->
         rule_set=plan.rule_set,
         shard_records=plan.shard_records,
         records=table.num_rows,
-        content_digest=content_digest(table),
-        signals_digest=signals_digest(table),
-        table_digest=table_digest(table),
+        content_digest=found.content,
+        signals_digest=found.signals,
+        table_digest=found.table,
         verdicts=count_values(table["verdict"]),
         statuses=count_values(table["status"]),
         files={},
@@ -132,8 +133,31 @@ def open_dataset(url: str | Path) -> Dataset:
     """
     folder = Path(url)
     if not (folder / MANIFEST).is_file():
-        unfinished = (folder / "ledger" / "plan.json").is_file()
+        unfinished = plan_file(folder).is_file()
         state = "is not finished" if unfinished else "holds no dataset"
         remedy = "Run the same build again to finish it" if unfinished else "Give the folder that a build wrote"
         raise DatasetError(f"{folder} {state}: there is no {MANIFEST}. {remedy}")
     return Dataset(folder, read_document(folder / MANIFEST, Manifest))
+
+
+def check_output(out: Path, source: Path) -> None:
+    """Refuse to write a single file where it would harm what is there.
+
+    Args:
+        out: the file to write.
+        source: what it is made from; out may replace neither it nor a file in it.
+
+    Raises:
+        InputError: names what is in the way.
+    """
+    path = out.absolute()
+    remedy = "Choose another place for the output"
+    if not path.parent.is_dir():
+        raise InputError(f"{path.parent} is no folder. Make it, or choose another place for the output")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is there and is no file. {remedy}")
+    if path.exists() and (path.samefile(source) or source.resolve() in path.resolve().parents):
+        raise InputError(f"{path} is part of the input. {remedy}")
+    for parent in path.resolve().parents:
+        if (parent / MANIFEST).exists() or plan_file(parent).exists():
+            raise InputError(f"{parent} is a dataset, in which a foreign file is damage. {remedy}")

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,17 +22,24 @@ def signal_sha256(signals: NDArray[np.int16]) -> list[str]:
     return [hashlib.sha256(record.data).hexdigest() for record in records]
 
 
-def content_digest(table: pa.Table) -> str:
-    """SHA-256 over the record-ordered signal hashes and the canonical values of every column.
+class Digests(NamedTuple):
+    """What a table says, whole and in its two halves."""
 
-    Args:
-        table: a measurement table, sorted by record.
-    """
-    return hashlib.sha256(f"{signals_digest(table)}\n{table_digest(table)}\n".encode()).hexdigest()
-
-
-def signals_digest(table: pa.Table) -> str:
+    content: str
+    """SHA-256 over the other two."""
+    signals: str
     """SHA-256 over the records' signal hashes in order."""
+    table: str
+    """SHA-256 over the canonical values of every column, in the order of the columns' names."""
+
+
+def digests(table: pa.Table) -> Digests:
+    """The digests of a measurement table, sorted by record."""
+    signals, rows = _signals_digest(table), table_digest(table)
+    return Digests(hashlib.sha256(f"{signals}\n{rows}\n".encode()).hexdigest(), signals, rows)
+
+
+def _signals_digest(table: pa.Table) -> str:
     hashes: Iterable[str] = table[SIGNAL_SHA256.name].to_pylist()
     return hashlib.sha256(bytes.fromhex("".join(hashes))).hexdigest()
 

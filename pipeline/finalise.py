@@ -47,8 +47,8 @@ def finalise(folder: Path, plan: Plan, *, release: bool) -> Manifest:
     _remove_foreign_shards(folder, plan)
     table = _joined_rows(folder, plan)
     write_table(folder / MEASUREMENTS, table, TABLE_SCHEMA)
-    normal = write_normal_subset(folder, plan, table)
     manifest = describe("dataset", plan, table).model_copy(update={"provenance": _provenance(list(entries.values()))})
+    normal = write_normal_subset(folder, plan, table, manifest.content_digest)
     if release:
         write_release(folder, manifest, normal)
     manifest = manifest.model_copy(update={"files": _manifest_files(folder, entries)})

@@ -13,7 +13,7 @@ from pipeline.errors import DatasetError
 from pipeline.normal import NORMAL
 from pipeline.release.package import RELEASE
 from pipeline.store.documents import read_document, write_document
-from pipeline.store.files import all_files, is_temporary, remove, writing
+from pipeline.store.files import bytes_on_disk, is_temporary, remove, writing
 from pipeline.store.ledger import LEDGER, Plan, plan_file
 from pipeline.store.signals import SIGNALS, create_signals, remove_unfinished
 from pipeline.store.tables import MEASUREMENTS
@@ -108,17 +108,13 @@ def check_disk(folder: Path, plan: Plan, *, release: bool) -> None:
     records = plan.recipe.records
     committed = len(list((folder / LEDGER).glob("shard-*.json"))) * plan.shard_records
     needed = (max(0, records - committed) + records * (3 if release else 1)) * BYTES_PER_RECORD
-    there = sum(path.stat().st_size for name in _DERIVED for path in _files_of(folder / name))
+    there = sum(bytes_on_disk(folder / name) for name in _DERIVED)
     free = shutil.disk_usage(where).free + there
     if needed > free:
         raise DatasetError(
             f"{where} has {free / 1e9:.1f} GB free, and {records} records may need {needed / 1e9:.1f} GB. "
             f"Free some space, ask for fewer records, or choose another output folder"
         )
-
-
-def _files_of(path: Path) -> list[Path]:
-    return all_files(path) if path.is_dir() else [path] if path.is_file() else []
 
 
 @contextmanager

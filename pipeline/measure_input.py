@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.columns import INTERPRETED, MEASURED, QUALITY, RECORD_ID, RECORD_NAME, Column, schema
-from pipeline.dataset import MANIFEST, open_dataset
+from pipeline.dataset import MANIFEST, check_output, open_dataset
 from pipeline.inputs import BATCH, open_recordings
 from pipeline.progress import progress_bar
 from pipeline.rows import interpreted_rows
-from pipeline.store.files import check_output, replacing, writing
+from pipeline.store.files import replacing, writing
 from pipeline.store.signals import read_signals
 
 _Batch = tuple[tuple[str, ...] | None, NDArray[np.generic]]

@@ -8,7 +8,6 @@ import pyarrow.compute as pc
 
 from pipeline.columns import RECORD_ID, SOURCE_RECORD_ID, SUBSET_SCHEMA
 from pipeline.dataset import MANIFEST, Manifest, describe
-from pipeline.digest import content_digest
 from pipeline.store.documents import write_document
 from pipeline.store.files import all_files, file_entry, replacing
 from pipeline.store.ledger import Plan
@@ -18,13 +17,14 @@ from pipeline.store.tables import MEASUREMENTS, write_table
 NORMAL = "normal"
 
 
-def write_normal_subset(folder: Path, plan: Plan, table: pa.Table) -> Manifest:
+def write_normal_subset(folder: Path, plan: Plan, table: pa.Table, source_digest: str) -> Manifest:
     """Write `normal/` beside the signals and rows it is taken from.
 
     Args:
         folder: the dataset's folder, all shards committed.
         plan: its plan.
         table: its measurement table.
+        source_digest: its content digest.
 
     Returns:
         The subset's manifest.
@@ -38,7 +38,7 @@ def write_normal_subset(folder: Path, plan: Plan, table: pa.Table) -> Manifest:
         write_subset(folder, source, subset, plan.shard_records)
         write_table(subset / MEASUREMENTS, rows, SUBSET_SCHEMA)
         files = {path.relative_to(subset).as_posix(): file_entry(path) for path in all_files(subset)}
-        added = {"files": files, "source_content_digest": content_digest(table)}
+        added = {"files": files, "source_content_digest": source_digest}
         manifest = describe("subset", plan, rows).model_copy(update=added)
         write_document(subset / MANIFEST, manifest)
     return manifest

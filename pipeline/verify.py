@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from pipeline.columns import RECORD_ID, SIGNAL_SHA256
 from pipeline.dataset import MANIFEST, Dataset, Manifest
-from pipeline.digest import content_digest, signal_sha256, signals_digest, table_digest
+from pipeline.digest import digests, signal_sha256
 from pipeline.errors import DatasetError
 from pipeline.progress import tracked
 from pipeline.store.files import all_files, file_entry
@@ -61,10 +61,11 @@ def _damaged_rows(dataset: Dataset, table: pa.Table) -> Iterator[Problem]:
         yield Problem("dataset.json", f"its recipe has {manifest.recipe.records} records, it says {manifest.records}")
     if table[RECORD_ID.name].to_pylist() != list(range(manifest.records)):
         yield Problem("measurements.parquet", f"its record_id is not 0 to {manifest.records - 1} in order")
+    found_digests = digests(table)
     for what, found, expected in (
-        ("table digest", table_digest(table), manifest.table_digest),
-        ("signals digest", signals_digest(table), manifest.signals_digest),
-        ("content digest", content_digest(table), manifest.content_digest),
+        ("table digest", found_digests.table, manifest.table_digest),
+        ("signals digest", found_digests.signals, manifest.signals_digest),
+        ("content digest", found_digests.content, manifest.content_digest),
     ):
         if found != expected:
             yield Problem(what, f"{found[:12]}… is not the manifest's {expected[:12]}…")

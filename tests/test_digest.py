@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.digest import content_digest, signal_sha256, table_digest
+from pipeline.digest import digests, signal_sha256, table_digest
 
 ROWS = st.lists(
     st.tuples(
@@ -61,7 +61,7 @@ def test_signals_count_record_by_record_and_in_order() -> None:
     hashes = signal_sha256(signals)
     assert hashes == [signal_sha256(signals[i : i + 1])[0] for i in range(3)]
     forward, backward = (pa.table({"signal_sha256": h}) for h in (hashes, hashes[::-1]))
-    assert content_digest(forward) != content_digest(backward)
+    assert digests(forward).content != digests(backward).content
 
 
 def test_a_type_without_canonical_form_is_refused() -> None:

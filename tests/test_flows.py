@@ -169,7 +169,7 @@ def test_the_flow_tries_lost_workers_again_and_hides_nothing(
         engine.tried, engine.curse = set(), curse
         return engine
 
-    monkeypatch.setattr(flow_module, "make_engine", faulty)
+    monkeypatch.setattr("pipeline.build.make_engine", faulty)
     monkeypatch.setattr(flow_module.make_shard, "retry_delay_seconds", [0, 0, 0])
     out = str(tmp_path / "d")
     with temporary_settings({PREFECT_API_URL: server["PREFECT_API_URL"], PREFECT_LOGGING_TO_API_ENABLED: False}):

@@ -1,7 +1,6 @@
 """The summary of a dataset: Table 2 beside the paper's, the normal share, the reasons, sizes and how to load it."""
 
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +9,7 @@ import pyarrow.compute as pc
 from pipeline.dataset import Dataset
 from pipeline.interpret import NOT_INTERPRETED, RULES, STATEMENT_TEXTS, Severity
 from pipeline.report.published import NORMAL_PERCENT, TABLE_2, Spread
-from pipeline.store.files import all_files
+from pipeline.store.files import bytes_on_disk
 
 _COMMONEST = 8
 
@@ -108,12 +107,8 @@ def _places(dataset: Dataset) -> str:
     for name in ("signals.zarr", "measurements.parquet", "normal", "release", "ledger"):
         path = dataset.folder / name
         if path.exists():
-            rows.append(f"{_size(path) / 1e6:>10.1f} MB  {path}")
+            rows.append(f"{bytes_on_disk(path) / 1e6:>10.1f} MB  {path}")
     return "\n".join(rows)
-
-
-def _size(path: Path) -> int:
-    return sum(file.stat().st_size for file in ([path] if path.is_file() else all_files(path)))
 
 
 def _loading(dataset: Dataset) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.errors import DatasetError, InputError
+from pipeline.errors import DatasetError
 
 TEMPORARY = ".tmp"
 """Suffix of files and folders being written; what a crash leaves of them can go."""
@@ -79,29 +79,6 @@ def writing(place: Path) -> Iterator[None]:
         ) from error
 
 
-def check_output(out: Path, source: Path) -> None:
-    """Refuse to write a single file where it would harm what is there.
-
-    Args:
-        out: the file to write.
-        source: what it is made from; out may replace neither it nor a file in it.
-
-    Raises:
-        InputError: names what is in the way.
-    """
-    path = out.absolute()
-    remedy = "Choose another place for the output"
-    if not path.parent.is_dir():
-        raise InputError(f"{path.parent} is no folder. Make it, or choose another place for the output")
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path} is there and is no file. {remedy}")
-    if path.exists() and (path.samefile(source) or source.resolve() in path.resolve().parents):
-        raise InputError(f"{path} is part of the input. {remedy}")
-    for parent in path.resolve().parents:
-        if (parent / "dataset.json").exists() or (parent / "ledger" / "plan.json").exists():
-            raise InputError(f"{parent} is a dataset, in which a foreign file is damage. {remedy}")
-
-
 def remove(path: Path) -> None:
     """Remove a file or a folder where there is one."""
     if path.is_dir() and not path.is_symlink():
@@ -113,3 +90,9 @@ def remove(path: Path) -> None:
 def all_files(folder: Path) -> list[Path]:
     """Every file below a folder, in the order of their names."""
     return sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+
+
+def bytes_on_disk(path: Path) -> int:
+    """Size of a file, or of every file below a folder; 0 where there is nothing."""
+    files = all_files(path) if path.is_dir() else [path] if path.is_file() else []
+    return sum(file.stat().st_size for file in files)

@@ -96,6 +96,8 @@ INTERPRETED = (
         "",
         "Normal, Otherwise normal, Borderline or Abnormal; null: not interpretable",
     ),
+    Column("normal_strict", pa.bool_(), "", "Normal, and within the public limits that 12SL's normals exceed"),
+    Column("normal_permissive", pa.bool_(), "", "Normal but for limits that depend on sex or age, which are unknown"),
     Column("statements", pa.list_(pa.int16()), "", "12SL library codes of every statement, ascending"),
     Column("rule_set", pa.string(), "", "version of the rules that gave verdict and statements"),
 )

@@ -59,7 +59,8 @@ def _canonical(array: pa.Array) -> Iterable[bytes]:
     """An array as bytes that no encoding changes.
 
     One byte a value says whether it is there; then come the values, integers as int64, floats as float64 without a
-    negative zero, strings and lists as their lengths and their parts end to end. Absent values are zero or empty.
+    negative zero, truth values as one byte, strings and lists as their lengths and their parts end to end. What is
+    absent is zero or empty.
     """
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
@@ -70,6 +71,8 @@ def _canonical(array: pa.Array) -> Iterable[bytes]:
         yield _numbers(array, "<i8")
     elif pa.types.is_floating(array.type):
         yield _numbers(array, "<f8")
+    elif pa.types.is_boolean(array.type):
+        yield _numbers(array.cast(pa.int8()), "u1")
     elif pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
         yield _numbers(pc.binary_length(array), "<i8")
         yield "".join(value for value in array.to_pylist() if value is not None).encode()

@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.errors import RecipeError
 from pipeline.generators import load_generator
 from pipeline.generators.checkpoint import checkpoint_sha256, published_checkpoint
-from pipeline.interpret import RULE_SET
+from pipeline.interpret.rules import RULE_SET
 from pipeline.measurement import MEASUREMENT_VERSION
 from pipeline.recipe import PUBLISHED_CHECKPOINT_SHA256, Recipe, make_recipe
 from pipeline.shards import DEFAULT_SHARD_RECORDS, check_shard_records

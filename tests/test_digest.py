@@ -14,6 +14,7 @@ ROWS = st.lists(
         st.none() | st.floats(allow_nan=False, allow_infinity=False, width=32),
         st.none() | st.text(max_size=5),
         st.none() | st.lists(st.integers(-300, 300), max_size=4),
+        st.none() | st.booleans(),
     ),
     min_size=1,
     max_size=20,
@@ -21,8 +22,8 @@ ROWS = st.lists(
 
 
 def table(rows: list[tuple[object, ...]]) -> pa.Table:
-    types = (pa.int16(), pa.float32(), pa.string(), pa.list_(pa.int16()))
-    return pa.table({name: pa.array(c, t) for name, c, t in zip("abcd", zip(*rows, strict=True), types, strict=True)})
+    types = (pa.int16(), pa.float32(), pa.string(), pa.list_(pa.int16()), pa.bool_())
+    return pa.table({name: pa.array(c, t) for name, c, t in zip("abcde", zip(*rows, strict=True), types, strict=True)})
 
 
 @given(ROWS, st.data())
@@ -34,7 +35,7 @@ def test_layout_does_not_matter(rows: list[tuple[object, ...]], data: st.DataObj
     wider = encoded.set_column(0, "a", encoded["a"].cast(pa.int64())).set_column(
         1, "b", encoded["b"].cast(pa.float64())
     )
-    assert table_digest(plain) == table_digest(wider.select(["d", "b", "a", "c"]))
+    assert table_digest(plain) == table_digest(wider.select(["d", "b", "e", "a", "c"]))
 
 
 @given(ROWS, ROWS)

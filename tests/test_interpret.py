@@ -7,14 +7,8 @@ import pyarrow as pa
 import pytest
 
 from pipeline.columns import INTERPRETED, MEASURED, MEASUREMENT_SCHEMA, QUALITY, schema
-from pipeline.interpret import (
-    NOT_INTERPRETED,
-    RULE_SET,
-    RULES,
-    STATEMENT_TEXTS,
-    VERDICT_STATEMENTS,
-    interpret,
-)
+from pipeline.interpret import NOT_INTERPRETED, STATEMENT_TEXTS, VERDICT_STATEMENTS, interpret
+from pipeline.interpret.rules import RULE_SET, RULES, STRICT_LIMITS
 from pipeline.leads import LEADS
 
 Row = dict[str, Any]
@@ -32,6 +26,7 @@ NORMAL_ROW: Row = (
         "pr_interval_ms": 158,
         "qrs_duration_ms": 92,
         "qt_interval_ms": 394,
+        "qtc_bazett_ms": 425,
         "qtc_fridericia_ms": 414,
         "p_axis_deg": 50,
         "qrs_axis_deg": 40,
@@ -136,6 +131,20 @@ THRESHOLDS: list[tuple[int, str, Row, Row]] = [
     (1143, AB, {"qtc_fridericia_ms": 479}, {"qtc_fridericia_ms": 478}),
     (1140, AB, {"qt_interval_ms": None}, {}),
     (1673, BO, {"qrs_duration_ms": None}, {}),
+    (1673, BO, {"quality_flags": ["noisy", "flat_lead"]}, {"quality_flags": ["noisy", "uncertain_p"]}),
+    (1672, BO, {"quality_flags": ["suspect_lead_reversal"]}, {"quality_flags": ["suspect_chest_leads"]}),
+    (
+        290,
+        AB,
+        {"quality_flags": ["pacing_spikes"], "qrs_duration_ms": 120},
+        {"quality_flags": ["pacing_spikes"], "qrs_duration_ms": 118},
+    ),
+    (
+        292,
+        AB,
+        {"quality_flags": ["pacing_spikes"], "qrs_duration_ms": 118},
+        {"quality_flags": ["pacing_spikes"], "qrs_duration_ms": 120},
+    ),
 ]
 
 
@@ -182,6 +191,39 @@ def test_what_12sl_called_normal_is_normal(changes: Row) -> None:
     assert verdict_and_codes(**changes)[0] == "Normal"
 
 
+# text, changes with which the strict limit just excludes the record, changes one step before
+STRICT: list[tuple[str, Row, Row]] = [
+    ("PR outside", {"pr_interval_ms": 118}, {"pr_interval_ms": 120}),
+    ("PR outside", {"pr_interval_ms": 202}, {"pr_interval_ms": 200}),
+    ("QRS of", {"qrs_duration_ms": 110}, {"qrs_duration_ms": 108}),
+    ("QTc by Bazett", {"qtc_bazett_ms": 451}, {"qtc_bazett_ms": 450}),
+    ("P axis", {"p_axis_deg": 76}, {"p_axis_deg": 75}),
+    ("P axis", {"p_axis_deg": -1}, {"p_axis_deg": 0}),
+    ("R in V3", amplitudes("r", 299, "V3"), amplitudes("r", 300, "V3")),
+    ("ST depression", amplitudes("stj", -50, "V5", "V6"), amplitudes("stj", -49, "V5", "V6")),
+]
+
+
+@pytest.mark.parametrize(("text", "beyond", "within"), STRICT)
+def test_strict_band_asks_for_the_public_limits_as_well(text: str, beyond: Row, within: Row) -> None:
+    rows = interpret(table(NORMAL_ROW | beyond, NORMAL_ROW | within)).to_pylist()
+    assert [row["verdict"] for row in rows] == ["Normal", "Normal"], text
+    assert [row["normal_strict"] for row in rows] == [False, True]
+    assert {limit.text for limit in STRICT_LIMITS} == {
+        limit.text for limit in STRICT_LIMITS for known, *_ in STRICT if limit.text.startswith(known)
+    }
+
+
+def test_permissive_band_passes_over_limits_of_one_sex_or_age_and_nothing_else() -> None:
+    for code, _, applies, _ in THRESHOLDS:
+        row = interpret(table(NORMAL_ROW | applies)).to_pylist()[0]
+        costs = [rule for rule in RULES if rule.code in row["statements"] and rule.severity > 0]
+        assert row["normal_permissive"] == all(rule.by_sex_or_age for rule in costs), code
+        assert row["normal_permissive"] >= (row["verdict"] == "Normal") >= row["normal_strict"]
+    for code, severity in ((rule.code, rule.severity) for rule in RULES if rule.by_sex_or_age):
+        assert severity < 3, f"{code}: what depends on sex or age costs no more than Borderline"
+
+
 def test_null_values_make_no_statement() -> None:
     verdict, codes = verdict_and_codes(pr_interval_ms=None, p_axis_deg=None, t_axis_deg=None, qrs_axis_deg=None)
     assert (verdict, codes) == ("Normal", {22})
@@ -191,7 +233,8 @@ def test_null_values_make_no_statement() -> None:
 
 def test_unmeasurable_has_one_statement_and_no_verdict() -> None:
     row = interpret(table({"status": "unmeasurable"})).to_pylist()[0]
-    assert row == {"verdict": None, "statements": [NOT_INTERPRETED], "rule_set": RULE_SET}
+    bands = {"normal_strict": None, "normal_permissive": None}
+    assert row == {"verdict": None, **bands, "statements": [NOT_INTERPRETED], "rule_set": RULE_SET}
 
 
 def test_worst_severity_wins_and_every_reason_is_kept() -> None:

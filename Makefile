@@ -8,7 +8,7 @@ BIN := .venv/bin
 WORKERS_FLAG := $(if $(WORKERS),--workers $(WORKERS))
 
 .DEFAULT_GOAL := help
-.PHONY: help dataset test check bench schemas format clean
+.PHONY: help dataset test check bench accuracy schemas format clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1 - \2/p' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ check: .venv/installed-dev  ## lint, format and types
 
 bench: .venv/installed-dev  ## time the stages of a record on this machine
 	$(BIN)/python benchmarks/stages.py
+
+accuracy: .venv/installed-dev  ## score the measurement: make accuracy LUDB=DIR MUSE=DIR [PTBXL=FILE] [RAW=DIR]
+	@$(BIN)/python -m benchmarks.accuracy $(foreach name,LUDB MUSE PTBXL RAW,$(if $($(name)),--$(name) "$($(name))"))
 
 schemas: .venv/installed-dev  ## write schemas/ again from the code
 	$(BIN)/python -m pipeline.schemas schemas

@@ -32,6 +32,7 @@ from pipeline.engines import Engine, check_engine
 from pipeline.errors import WorkerError
 from pipeline.plan import plan_build
 from pipeline.report.summary import summarise
+from pipeline.second_opinion import DEFAULT_SHARE, check_share
 from pipeline.shards import DEFAULT_SHARD_RECORDS, Shard
 
 IN_PROCESS = {
@@ -75,12 +76,24 @@ def build_dataset(
     shard_records: Annotated[int, Field(ge=32, description="records a shard")] = DEFAULT_SHARD_RECORDS,
     checkpoint: Annotated[str | None, Field(description="checkpoint file; default: the published one")] = None,
     release: Annotated[bool, Field(description="package a release as well")] = True,
+    second_opinion: Annotated[
+        float, Field(ge=0, le=1, description="share of the records whose heart rate neurokit2 measures as well")
+    ] = DEFAULT_SHARE,
 ) -> str:
     """Generate, measure, interpret, store, filter and package synthetic ECGs; not for clinical use."""
     file = Path(checkpoint) if checkpoint else None
     check_engine(engine, workers)
     plan = plan_build({"records": records, "seed": seed}, shard_records=shard_records, checkpoint=file)
-    dataset, complete = build(Path(out), plan, file, engine=engine, workers=workers, release=release, make=_make_shards)
+    dataset, complete = build(
+        Path(out),
+        plan,
+        file,
+        engine=engine,
+        workers=workers,
+        release=release,
+        second_opinion=second_opinion,
+        make=_make_shards,
+    )
     summary = summarise(dataset, complete=complete)
     get_run_logger().info("%s", summary)
     create_markdown_artifact(f"```\n{summary}\n```", key="dataset-summary", description=str(out))
@@ -116,6 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run_in_process(options: argparse.Namespace) -> int:
     plan = plan_build(recipe_fields(options), shard_records=options.shard_records, checkpoint=options.checkpoint)
     check_engine(options.engine, options.workers)
+    check_share(options.second_opinion)
     print(
         f"{plan.recipe.records:,} records into {options.out}; Prefect and Ray take a moment to start", file=sys.stderr
     )
@@ -130,6 +144,7 @@ def _run_in_process(options: argparse.Namespace) -> int:
             shard_records=plan.shard_records,
             checkpoint=str(options.checkpoint) if options.checkpoint else None,
             release=options.release,
+            second_opinion=options.second_opinion,
         )
     print(summary)
     return 0

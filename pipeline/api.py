@@ -1,5 +1,6 @@
 """The three public verbs: generate, measure, open_dataset."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.dataset import Dataset, open_dataset
 from pipeline.errors import InputError, RecipeError
-from pipeline.leads import (
-    LEADS,
-    MICROVOLTS,
-    SAMPLES,
-    SAMPLING_RATE_HZ,
-    STORED_LEADS,
-    look_like_millivolts,
-    to_stored_leads,
-)
+from pipeline.leads import MICROVOLTS, SAMPLES, SAMPLING_RATE_HZ, STORED_LEADS
 from pipeline.recipe import MOST_RECORDS
 from pipeline.rows import interpreted_rows
 from pipeline.shards import BLOCK
@@ -59,8 +52,8 @@ def measure(signals_uv: NDArray[Any], *, sampling_rate_hz: float = SAMPLING_RATE
 
     Args:
         signals_uv: (records, 8 or 12, 5000), 10 s at 500 Hz; 8 leads I, II, V1-V6, or 12 in the order of `LEADS`, of
-            which III, aVR, aVL and aVF are not read but derived.
-        sampling_rate_hz: must be 500.
+            which III, aVR, aVL and aVF are not measured but derived; they may not contradict I and II.
+        sampling_rate_hz: of the signals, 250 or more; what is not 500 is resampled by `scipy.signal.resample_poly`.
         units: of the signals, `uV` or `mV`.
 
     Returns:
@@ -70,16 +63,27 @@ def measure(signals_uv: NDArray[Any], *, sampling_rate_hz: float = SAMPLING_RATE
     Raises:
         InputError: for another shape, rate or unit, and for samples that are not numbers.
     """
-    if sampling_rate_hz != SAMPLING_RATE_HZ:
-        raise InputError(f"signals are sampled at {sampling_rate_hz:g} Hz, not {SAMPLING_RATE_HZ}. Resample them first")
+    from pipeline.inputs.array import check_shape, read_from_array
+    from pipeline.inputs.limb_leads import REMARK
+    from pipeline.inputs.samples import check_rate
+
+    check_rate("signals", sampling_rate_hz)
     if units.lower() not in MICROVOLTS:
         raise InputError(f"signals are in {units!r}, which is not known. Give units 'uV' or 'mV'")
-    signals = to_stored_leads(_checked_shape(np.asarray(signals_uv)))
-    if units.lower() != "uv":
-        return interpreted_rows(signals * MICROVOLTS[units.lower()])
-    if look_like_millivolts(signals):
-        raise InputError("signals stay within 20 µV, so they are in mV. Give units='mV'")
-    return interpreted_rows(signals)
+    signals, microvolts = np.asarray(signals_uv), MICROVOLTS[units.lower()]
+    check_shape("signals of", signals, sampling_rate_hz)
+    if signals.shape[1] == len(STORED_LEADS) and sampling_rate_hz == SAMPLING_RATE_HZ and microvolts == 1:
+        return interpreted_rows(signals)
+    if signals.dtype.kind not in "iuf":
+        raise InputError(f"signals of type {signals.dtype} are not numbers. Give integers or floats")
+    read = [
+        read_from_array(f"record {number}", signal, sampling_rate_hz, microvolts)
+        for number, signal in enumerate(signals)
+    ]
+    if odd := [number for number, each in enumerate(read) if REMARK in each.remarks]:
+        warnings.warn(f"{len(odd)} records, {odd[0]} the first, {REMARK}", stacklevel=2)
+    stored = np.array([each.signal for each in read], np.float32)
+    return interpreted_rows(stored.reshape(len(signals), len(STORED_LEADS), SAMPLES))
 
 
 def _record_numbers(ids: Sequence[int]) -> NDArray[np.int64]:
@@ -90,15 +94,3 @@ def _record_numbers(ids: Sequence[int]) -> NDArray[np.int64]:
             f"record numbers must be a list of whole numbers from 0 to {MOST_RECORDS - 1}, got {ids!r:.80}"
         )
     return numbers.astype(np.int64)
-
-
-def _checked_shape(signals: NDArray[Any]) -> NDArray[Any]:
-    leads = (len(STORED_LEADS), len(LEADS))
-    if signals.ndim == 3 and signals.shape[1] in leads and signals.shape[2] == SAMPLES:
-        return signals
-    hint = "Give 10 s at 500 Hz"
-    if signals.ndim == 3 and signals.shape[2] in leads and signals.shape[1] == SAMPLES:
-        hint = "Samples come last: give signals.transpose(0, 2, 1)"
-    elif signals.ndim == 2:
-        hint = "Give one record as signals[numpy.newaxis]"
-    raise InputError(f"signals of shape {signals.shape} are not (records, 8 or 12, {SAMPLES}). {hint}")

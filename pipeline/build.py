@@ -17,6 +17,7 @@ from pipeline.finalise import finalise
 from pipeline.folder import check_disk, check_folder, is_whole, locked, prepare
 from pipeline.progress import progress_bar, tracked
 from pipeline.release.package import RELEASE
+from pipeline.second_opinion import DEFAULT_SHARE, check_share, count_opinions, sample_size
 from pipeline.shards import Shard
 from pipeline.store.files import writing
 from pipeline.store.ledger import LEDGER, Plan, committed_entry
@@ -36,6 +37,7 @@ class Build:
     pending: list[Shard]
     complete: bool
     release: bool
+    second_opinion: float
 
     @property
     def plan(self) -> Plan:
@@ -48,14 +50,14 @@ class Build:
         return progress_bar(records, "building", "records", done=records - sum(map(len, self.pending)))
 
     def finalise(self) -> Dataset:
-        """Check the ledger, join the rows, select the normal subset, package, and write the manifest.
+        """Check the ledger, join the rows, ask neurokit2, select the normal subset, package, and write the manifest.
 
         Raises:
             DatasetError: when a shard is missing or damaged.
         """
         if not self.complete:
             with writing(self.job.folder):
-                finalise(self.job.folder, self.plan, release=self.release)
+                finalise(self.job.folder, self.plan, release=self.release, second_opinion=self.second_opinion)
         return open_dataset(self.job.folder)
 
 
@@ -67,6 +69,7 @@ def build_dataset(
     engine: str = "ray",
     workers: int | None = None,
     release: bool = True,
+    second_opinion: float = DEFAULT_SHARE,
     make: "Callable[[Build, Engine], None] | None" = None,
 ) -> tuple[Dataset, bool]:
     """Build a dataset, or finish, repair or extend one; returns it, and whether it was complete already.
@@ -78,6 +81,8 @@ def build_dataset(
         engine: `ray` or `serial`.
         workers: how many; None for one a GPU, or one a core where there is no GPU.
         release: whether to package a release as well.
+        second_opinion: share of the records whose heart rate neurokit2 measures as well, from 0 to 1. It changes no
+            signal and no measurement, and so is no part of the plan.
         make: drives the engine over the pending shards; `make_shards` unless a scheduler does it its own way.
 
     Raises:
@@ -85,7 +90,7 @@ def build_dataset(
         WorkerError: names the shards that failed every time; the others are kept.
     """
     check_engine(engine, workers)
-    with open_build(out, plan, checkpoint, release=release) as build:
+    with open_build(out, plan, checkpoint, release=release, second_opinion=second_opinion) as build:
         if build.pending:
             with make_engine(engine, build.job, workers) as started:
                 (make or make_shards)(build, started)
@@ -93,7 +98,14 @@ def build_dataset(
 
 
 @contextmanager
-def open_build(out: Path, plan: Plan, checkpoint: Path | None = None, *, release: bool = True) -> Iterator[Build]:
+def open_build(
+    out: Path,
+    plan: Plan,
+    checkpoint: Path | None = None,
+    *,
+    release: bool = True,
+    second_opinion: float = DEFAULT_SHARE,
+) -> Iterator[Build]:
     """Create the dataset's folder, or find out what is left to do in it; holds its lock meanwhile.
 
     A folder that a build of the same recipe left unfinished is resumed, a damaged one repaired, and one of fewer
@@ -104,10 +116,12 @@ def open_build(out: Path, plan: Plan, checkpoint: Path | None = None, *, release
         plan: what it is going to hold.
         checkpoint: the generator's checkpoint; None for the published one.
         release: whether it is going to hold a release as well.
+        second_opinion: share of the records that are going to have a second opinion at least.
 
     Raises:
         DatasetError: when the folder is foreign, of another recipe, in use or cannot be written.
     """
+    check_share(second_opinion)
     folder = out.absolute()
     check_folder(folder, plan)
     check_disk(folder, plan, release=release)
@@ -116,14 +130,20 @@ def open_build(out: Path, plan: Plan, checkpoint: Path | None = None, *, release
     with locked(folder):
         existing = check_folder(folder, plan)  # again, now that no other build can change it
         job = Job(folder, plan, checkpoint.absolute() if checkpoint else None)
-        if is_whole(folder, plan) and ((folder / RELEASE).is_dir() or not release):
-            yield Build(job, pending=[], complete=True, release=release)
+        if is_whole(folder, plan) and _has_extras(folder, plan, release=release, second_opinion=second_opinion):
+            yield Build(job, pending=[], complete=True, release=release, second_opinion=second_opinion)
             return
         prepare(folder, plan)
         shards = plan.shards()
         looked_at = tracked(shards, "checking shards", "shards") if existing else shards
         pending = [shard for shard in looked_at if committed_entry(folder, plan, shard) is None]
-        yield Build(job, pending, complete=False, release=release)
+        yield Build(job, pending, complete=False, release=release, second_opinion=second_opinion)
+
+
+def _has_extras(folder: Path, plan: Plan, *, release: bool, second_opinion: float) -> bool:
+    """Whether a whole folder has a release if one is asked for, and as many second opinions as are; more may stay."""
+    opinions = sample_size(plan.recipe.records, second_opinion)
+    return ((folder / RELEASE).is_dir() or not release) and count_opinions(folder) >= opinions
 
 
 def make_shards(build: Build, engine: Engine) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from pipeline.errors import DatasetError, FoundryError, RecipeError
+from pipeline.errors import DatasetError, FoundryError, InputError, RecipeError
+from pipeline.second_opinion import DEFAULT_SHARE
 from pipeline.shards import DEFAULT_SHARD_RECORDS
 
 DEFAULT_OUT = Path("dataset")
@@ -67,10 +68,15 @@ def _parser() -> argparse.ArgumentParser:
     build.set_defaults(run=_build)
 
     measure = commands.add_parser("measure", help="measure ECGs from WFDB, .npy or a dataset into a Parquet table")
-    measure.add_argument("input", type=Path, help="WFDB folder or record, .npy of shape (n, 8 or 12, 5000), or dataset")
+    measure.add_argument("input", type=Path, help="WFDB folder or record, .npy of shape (n, 8 or 12, 10 s), or dataset")
     measure.add_argument("--out", type=Path, required=True, metavar="TABLE.parquet", help="table to write")
-    measure.add_argument("--fs", type=float, help="sampling rate of a .npy, in Hz (must be 500)")
+    measure.add_argument("--fs", type=float, help="sampling rate of a .npy, in Hz; 250 or more, resampled to 500")
     measure.add_argument("--units", choices=("uV", "mV"), help="unit of a .npy")
+    measure.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="measure the records that can be measured, name the others, exit with 3 (default: stop at the first)",
+    )
     measure.set_defaults(run=_measure)
 
     verify = commands.add_parser("verify", help="check every file, row and signal of a dataset")
@@ -92,9 +98,12 @@ def _parser() -> argparse.ArgumentParser:
     show.set_defaults(run=_show)
 
     report = commands.add_parser(
-        "report", help="print the paper's Table 2 for a dataset, and why records are not normal"
+        "report", help="compare a dataset with the paper's figures: text here, Markdown, JSON and figures in a folder"
     )
-    report.add_argument("dataset", type=Path)
+    report.add_argument("dataset", type=Path, help="dataset, or the folder `normal` in one")
+    report.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="folder to write (default DATASET-report beside the dataset)"
+    )
     report.set_defaults(run=_report)
     return parser
 
@@ -121,6 +130,14 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         default=True,
         help="package a release as well (default yes)",
+    )
+    parser.add_argument(
+        "--second-opinion",
+        type=float,
+        default=DEFAULT_SHARE,
+        metavar="SHARE",
+        help="share of the records whose heart rate neurokit2 measures as well, 0 to 1 (default %(default)s; 0: none); "
+        "a finished folder with fewer is finished again, one with more is complete",
     )
 
 
@@ -153,6 +170,7 @@ def _build(options: argparse.Namespace) -> int:
         engine=options.engine,
         workers=options.workers,
         release=options.release,
+        second_opinion=options.second_opinion,
     )
     print(summarise(dataset, complete=complete))
     return 0
@@ -161,9 +179,16 @@ def _build(options: argparse.Namespace) -> int:
 def _measure(options: argparse.Namespace) -> int:
     from pipeline.measure_input import measure_input
 
-    rows = measure_input(options.input, options.out, sampling_rate_hz=options.fs, units=options.units)
-    print(f"{rows:,} records measured into {options.out}")
-    return 0
+    measured = measure_input(
+        options.input, options.out, sampling_rate_hz=options.fs, units=options.units, skip_bad=options.skip_bad
+    )
+    for line in measured.refused:
+        print(f"ecg-foundry: left out: {' '.join(line.split())}", file=sys.stderr)
+    left_out = f", {len(measured.refused):,} left out" if measured.refused else ""
+    print(f"{measured.records:,} records measured into {options.out}{left_out}")
+    for remark, records in measured.remarks.items():
+        print(f"{records:,} of them {remark}")
+    return InputError.exit_code if measured.refused else 0
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -216,9 +241,9 @@ def _show(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     from pipeline.dataset import open_dataset
-    from pipeline.report.summary import summarise
+    from pipeline.report.folder import make_report
 
-    print(summarise(open_dataset(options.dataset)))
+    print(make_report(open_dataset(options.dataset), options.out))
     return 0
 
 

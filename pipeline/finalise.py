@@ -1,6 +1,7 @@
-"""From committed shards to a dataset: one table, the normal subset, the release, and last of all the manifest."""
+"""From committed shards to a dataset: table, second opinion, normal subset, release, and last of all the manifest."""
 
 import platform
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +14,7 @@ from pipeline.errors import DatasetError
 from pipeline.normal import write_normal_subset
 from pipeline.progress import tracked
 from pipeline.release.package import write_release
+from pipeline.second_opinion import write_second_opinion
 from pipeline.shards import Shard
 from pipeline.store.documents import write_document
 from pipeline.store.files import FileEntry, all_files, file_entry, remove
@@ -32,13 +34,14 @@ _LIBRARIES = ("numpy", "pyarrow", "scipy", "torch", "zarr", "numcodecs")
 """Libraries whose version can change bytes."""
 
 
-def finalise(folder: Path, plan: Plan, *, release: bool) -> Manifest:
+def finalise(folder: Path, plan: Plan, *, release: bool, second_opinion: float) -> Manifest:
     """Turn a folder of committed shards into a dataset.
 
     Args:
         folder: the dataset's folder, without a manifest.
         plan: its plan.
         release: whether to package a release as well.
+        second_opinion: share of the records whose heart rate neurokit2 measures as well, from 0 to 1.
 
     Raises:
         DatasetError: when shards are missing or damaged; it names them.
@@ -47,7 +50,10 @@ def finalise(folder: Path, plan: Plan, *, release: bool) -> Manifest:
     _remove_foreign_shards(folder, plan)
     table = _joined_rows(folder, plan)
     write_table(folder / MEASUREMENTS, table, TABLE_SCHEMA)
-    manifest = describe("dataset", plan, table).model_copy(update={"provenance": _provenance(list(entries.values()))})
+    write_second_opinion(folder, table, second_opinion)
+    libraries = (*_LIBRARIES, "neurokit2") if second_opinion else _LIBRARIES
+    provenance = _provenance(list(entries.values()), libraries)
+    manifest = describe("dataset", plan, table).model_copy(update={"provenance": provenance})
     normal = write_normal_subset(folder, plan, table, manifest.content_digest)
     if release:
         write_release(folder, manifest, normal)
@@ -91,12 +97,12 @@ def _joined_rows(folder: Path, plan: Plan) -> pa.Table:
     return table
 
 
-def _provenance(entries: list[LedgerEntry]) -> Provenance:
+def _provenance(entries: list[LedgerEntry], libraries: Sequence[str]) -> Provenance:
     return Provenance(
         software=f"ecg-foundry {version('ecg-foundry')}",
         devices=sorted({entry.device for entry in entries}),
         instruction_sets=sorted({entry.instruction_set for entry in entries}),
-        versions={name: version(name) for name in _LIBRARIES} | {"python": platform.python_version()},
+        versions={name: version(name) for name in libraries} | {"python": platform.python_version()},
         finished_at=datetime.now(UTC),
     )
 

@@ -12,6 +12,7 @@ from pipeline.dataset import MANIFEST, open_dataset, plan_of
 from pipeline.errors import DatasetError
 from pipeline.normal import NORMAL
 from pipeline.release.package import RELEASE
+from pipeline.second_opinion import SECOND_OPINION
 from pipeline.store.documents import read_document, write_document
 from pipeline.store.files import bytes_on_disk, is_temporary, remove, writing
 from pipeline.store.ledger import LEDGER, Plan, plan_file
@@ -22,7 +23,7 @@ from pipeline.verify import damaged_files
 BYTES_PER_RECORD = 40_000
 """Signals (36 kB), rows and their share of the ledger on disk; measured on 2,000 records, rounded up."""
 
-_DERIVED = (MANIFEST, MEASUREMENTS, NORMAL, RELEASE)
+_DERIVED = (MANIFEST, MEASUREMENTS, SECOND_OPINION, NORMAL, RELEASE)
 """What `finalise` makes from committed shards; the manifest goes first."""
 
 _log = logging.getLogger(__name__)

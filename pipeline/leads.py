@@ -21,9 +21,6 @@ MICROVOLTS = {"uv": 1.0, "mv": 1000.0}
 LARGEST_UV = 1e6
 """No ECG reaches a volt: beyond it the samples are not in µV."""
 
-_LARGEST_MILLIVOLTS = 20.0
-"""No ECG reaches 20 mV, and none that shows a beat stays within 20 µV: a wave that counts has 160 µV·ms (12SL)."""
-
 
 def to_stored_leads(signals: NDArray[Any]) -> NDArray[Any]:
     """The 8 stored leads of signals that have them alone or among 12; the four derived ones are left out.
@@ -34,11 +31,6 @@ def to_stored_leads(signals: NDArray[Any]) -> NDArray[Any]:
     return (
         signals if signals.shape[1] == len(STORED_LEADS) else signals[:, [LEADS.index(lead) for lead in STORED_LEADS]]
     )
-
-
-def look_like_millivolts(signals: NDArray[Any]) -> bool:
-    """Whether signals said to be in µV are so small that they must be in mV."""
-    return bool(signals.dtype.kind == "f" and signals.any() and np.abs(signals).max() < _LARGEST_MILLIVOLTS)
 
 
 def to_twelve_leads(stored: NDArray[np.floating]) -> NDArray[np.floating]:

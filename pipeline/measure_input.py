@@ -1,25 +1,48 @@
 """Measure recordings from outside, or a dataset, into one Parquet table, batch by batch."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from pipeline.columns import INTERPRETED, MEASURED, QUALITY, RECORD_ID, RECORD_NAME, Column, schema
 from pipeline.dataset import MANIFEST, check_output, open_dataset
-from pipeline.inputs import BATCH, open_recordings
+from pipeline.errors import InputError
+from pipeline.inputs import BATCH, Batch, Recordings, open_recordings
+from pipeline.measurement import wrong_units
 from pipeline.progress import progress_bar
 from pipeline.rows import interpreted_rows
 from pipeline.store.files import replacing, writing
 from pipeline.store.signals import read_signals
 
-_Batch = tuple[tuple[str, ...] | None, NDArray[np.generic]]
+
+@dataclass(frozen=True)
+class Measured:
+    """What came of an input.
+
+    Attributes:
+        records: how many were measured.
+        remarks: what was done with some of them or is odd about them, and with how many.
+        refused: what is wrong with those that were left out, a line each.
+    """
+
+    records: int
+    remarks: Counter[str]
+    refused: list[str]
 
 
-def measure_input(source: Path, out: Path, *, sampling_rate_hz: float | None = None, units: str | None = None) -> int:
+def measure_input(
+    source: Path,
+    out: Path,
+    *,
+    sampling_rate_hz: float | None = None,
+    units: str | None = None,
+    skip_bad: bool = False,
+) -> Measured:
     """Measure a WFDB folder or record, a `.npy` array or a dataset.
 
     Args:
@@ -27,14 +50,17 @@ def measure_input(source: Path, out: Path, *, sampling_rate_hz: float | None = N
         out: the Parquet table to write; it appears whole or not at all.
         sampling_rate_hz: of a `.npy`.
         units: of a `.npy`, `uV` or `mV`.
+        skip_bad: leave out recordings that cannot be measured; the others keep their places as `record_id`.
 
     Returns:
-        The number of records measured.
+        What was measured, and what was not.
 
     Raises:
-        InputError: when something cannot be read or measured; it names the record.
+        InputError: when something cannot be read or measured, or nothing can; it names the record.
     """
     check_output(out, source)
+    remarks: Counter[str] = Counter()
+    refused: list[str] = []
     if (source / MANIFEST).is_file():
         dataset = open_dataset(source)
         total, named = len(dataset), False
@@ -42,33 +68,67 @@ def measure_input(source: Path, out: Path, *, sampling_rate_hz: float | None = N
     else:
         recordings = open_recordings(source, sampling_rate_hz=sampling_rate_hz, units=units)
         total, named = recordings.total, bool(recordings.names)
-        batches = iter(recordings.batches())
+        batches = _usable_batches(recordings, remarks, refused, skip_bad=skip_bad)
     columns = (RECORD_ID, *([RECORD_NAME] if named else []), *MEASURED, *QUALITY, *INTERPRETED)
     with writing(out), replacing(out.absolute()) as temporary:
         _write(temporary, columns, batches, total)
-    return total
+        if refused and len(refused) == total:
+            raise InputError(f"{source}: none of its {total:,} records can be measured; the first: {refused[0]}")
+    return Measured(total - len(refused), remarks, refused)
 
 
-def _dataset_batches(folder: Path, total: int) -> Iterator[_Batch]:
+def _dataset_batches(folder: Path, total: int) -> Iterator[Batch]:
     for start in range(0, total, BATCH):
-        yield None, read_signals(folder, start, min(start + BATCH, total))
+        stop = min(start + BATCH, total)
+        yield Batch(np.arange(start, stop), None, read_signals(folder, start, stop), remarks=())
 
 
-def _write(path: Path, columns: tuple[Column, ...], batches: Iterator[_Batch], total: int) -> None:
+def _usable_batches(
+    recordings: Recordings, remarks: Counter[str], refused: list[str], *, skip_bad: bool
+) -> Iterator[Batch]:
+    """The batches of an input without what cannot be measured; remarks and refusals are collected."""
+    try:
+        for batch in recordings.read_batches(refused=refused if skip_bad else None):
+            usable = _in_microvolts(batch, recordings.label, refused if skip_bad else None)
+            remarks.update(remark for each in usable.remarks for remark in each)
+            if len(usable.numbers):
+                yield usable
+    except InputError as error:
+        if recordings.total == 1:
+            raise
+        raise InputError(f"{error}; with --skip-bad the others are measured") from error
+
+
+def _in_microvolts(batch: Batch, label: Callable[[int], str], refused: list[str] | None) -> Batch:
+    """A batch without recordings that are in another unit than they say."""
+    reasons = wrong_units(batch.signals)
+    wrong = [
+        f"{label(int(number))} {reason}"
+        for number, reason in zip(batch.numbers, reasons, strict=True)
+        if reason is not None
+    ]
+    if wrong and refused is None:
+        raise InputError(wrong[0])
+    if wrong and refused is not None:
+        refused += wrong
+    return batch.keep([reason is None for reason in reasons])
+
+
+def _write(path: Path, columns: tuple[Column, ...], batches: Iterator[Batch], total: int) -> None:
     table_schema = schema(*columns)
-    first = 0
+    done = 0
     with (
         pq.ParquetWriter(path, table_schema, compression="zstd") as writer,
         progress_bar(total, "measuring", "records") as bar,
     ):
-        for names, signals in batches:
-            table = _rows(names, signals, first)
+        for batch in batches:
+            table = _rows(batch)
             writer.write_table(pa.table([table[name] for name in table_schema.names], schema=table_schema))
-            first += len(signals)
-            bar.update(len(signals))
+            bar.update(int(batch.numbers[-1]) + 1 - done)
+            done = int(batch.numbers[-1]) + 1
 
 
-def _rows(names: tuple[str, ...] | None, signals: NDArray[np.generic], first: int) -> pa.Table:
-    table = interpreted_rows(signals)
-    table = table.append_column(RECORD_ID.name, pa.array(np.arange(first, first + len(signals))))
-    return table if names is None else table.append_column(RECORD_NAME.name, pa.array(names))
+def _rows(batch: Batch) -> pa.Table:
+    table = interpreted_rows(batch.signals)
+    table = table.append_column(RECORD_ID.name, pa.array(batch.numbers))
+    return table if batch.names is None else table.append_column(RECORD_NAME.name, pa.array(batch.names))

@@ -9,6 +9,7 @@ import pytest
 from pipeline.build import build_dataset
 from pipeline.dataset import Dataset
 from pipeline.plan import plan_build
+from pipeline.second_opinion import DEFAULT_SHARE
 from pipeline.shards import DEFAULT_SHARD_RECORDS
 from pipeline.store.ledger import Plan
 
@@ -17,10 +18,17 @@ RECORDINGS = Path(os.environ.get("ECG_FOUNDRY_RECORDINGS", Path(__file__).parent
 
 
 def build(
-    out: Path, *, engine: str = "serial", workers: int | None = None, release: bool = True, **recipe_and_layout: Any
+    out: Path,
+    *,
+    engine: str = "serial",
+    workers: int | None = None,
+    release: bool = True,
+    second_opinion: float = DEFAULT_SHARE,
+    **recipe_and_layout: Any,
 ) -> Dataset:
     """Build a dataset the way the command line does."""
-    return build_dataset(out, planned(**recipe_and_layout), engine=engine, workers=workers, release=release)[0]
+    plan = planned(**recipe_and_layout)
+    return build_dataset(out, plan, engine=engine, workers=workers, release=release, second_opinion=second_opinion)[0]
 
 
 def planned(shard_records: int = DEFAULT_SHARD_RECORDS, checkpoint: Path | None = None, **recipe: Any) -> Plan:

@@ -3,68 +3,106 @@
 The constants were chosen on these recordings, so that the figures are in-sample.
 """
 
-import csv
 import json
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import wfdb
-from numpy.typing import NDArray
 
-from pipeline.leads import LEADS, STORED_LEADS
-from pipeline.measurement import measure
+from benchmarks.accuracy import ludb, muse
+from benchmarks.accuracy.agreement import measured_rows
+from pipeline.inputs import open_recordings
+from pipeline.leads import LEADS
 from pipeline.measurement.amplitudes import amplitudes
-from pipeline.measurement.delineate import Fiducials, PWave, TEnd
+from pipeline.measurement.delineate import Fiducials
+from pipeline.measurement.p_wave import PWave
+from pipeline.measurement.rows import measure_rows
+from pipeline.measurement.t_end import TEnd
 from tests.conftest import RECORDINGS
 
-
-@cache
-def _ludb() -> tuple[list[str], NDArray[np.float32]]:
-    folder = RECORDINGS / "ludb" / "data"
-    if not folder.is_dir():
-        pytest.skip("LUDB is not here")
-    names = sorted((path.stem for path in folder.glob("*.hea")), key=int)
-    return names, np.stack([_eight_leads(folder / name) for name in names])
-
-
-@cache
-def _muse() -> tuple[list[dict[str, Any]], NDArray[np.float32], NDArray[np.float32]]:
-    """12SL's values, the rhythms and 12SL's own median beats."""
-    paths = sorted((RECORDINGS / "muse").glob("*.json"))
-    if not paths:
-        pytest.skip("the MUSE exports are not here")
-    arrays = [np.load(path.with_suffix(".npz")) for path in paths]
-    rhythm = np.stack([each["rhythm_uV"] for each in arrays])
-    median = np.stack([each["median_uV"] for each in arrays]).astype(np.float32)
-    return [json.loads(path.read_text()) for path in paths], rhythm, median
+# Limits in ms of measured minus reference, for LUDB's near-normal records and for all.
+LUDB_SD = {"p_duration_ms": (8, 9), "pr_interval_ms": (5.5, 7.5), "qrs_duration_ms": (6.5, 12)} | {
+    "qt_interval_ms": (12, 22)
+}
+LUDB_BIAS = 16
+LUDB_SLOPE = (0.75, 1.15)
+LUDB_FALSE_P = 2
+LUDB_FALSE_QRS = 0
+MUSE_DIFFERENCE = {"heart_rate_bpm": 0, "pr_interval_ms": 8, "qrs_duration_ms": 8, "qt_interval_ms": 12} | {
+    "p_duration_ms": 14
+}
+MUSE_WITHIN_TOLERANCE = 0.95
 
 
-def _eight_leads(path: Path) -> NDArray[np.float32]:
-    record = wfdb.rdrecord(str(path))
-    names = [name.lower() for name in record.sig_name]
-    columns = [names.index(lead.lower()) for lead in STORED_LEADS]
-    signals: NDArray[np.float32] = (record.p_signal[:, columns].T * 1000).astype(np.float32)
-    return signals
+def _folder(name: str, pattern: str) -> Path:
+    folder = RECORDINGS / name
+    if not any(folder.glob(pattern)):
+        pytest.skip(f"no {name} at {folder}")
+    return folder
 
 
-def test_nothing_real_is_without_qrs() -> None:
-    paths = sorted((RECORDINGS / "raw-12lead").glob("*/*.hea"))
-    if not paths:
-        pytest.skip("the raw 12-lead records are not here")
-    table = measure(np.stack([_eight_leads(path.with_suffix("")) for path in paths]))
-    assert set(table["status"].to_pylist()) <= {"measured", "partial"}
-    assert min(table["beats"].to_pylist()) >= 6
-    assert min(measure(_ludb()[1])["beats"].to_pylist()) >= 4
+@pytest.fixture(scope="module")
+def readers() -> list[ludb.Case]:
+    return ludb.measured_cases(_folder("ludb", "data/*.hea"))
 
 
-def test_conventions_are_12sl_s_own() -> None:
+@pytest.fixture(scope="module")
+def exports() -> list[muse.Export]:
+    return muse.measured_exports(_folder("muse", "*.json"))
+
+
+def test_nothing_raw_is_without_qrs() -> None:
+    rows = dict(measured_rows(open_recordings(_folder("raw-12lead", "*/*.hea"))))
+    assert {row["status"] for row in rows.values()} <= {"measured", "partial"}
+    assert min(row["beats"] for row in rows.values()) >= 6
+
+
+def test_every_qrs_that_readers_marked_is_found(readers: list[ludb.Case]) -> None:
+    detection = ludb.detection(readers)
+    assert detection.found == detection.marked
+    assert detection.false <= LUDB_FALSE_QRS
+
+
+def test_intervals_agree_with_ludb_s_readers(readers: list[ludb.Case]) -> None:
+    near_normal = [case for case in readers if case.near_normal]
+    for group, cases in enumerate((near_normal, readers)):
+        for name, interval in ludb.intervals(cases).items():
+            assert not interval.missing, name
+            assert interval.agreement is not None
+            assert interval.agreement.sd <= LUDB_SD[name][group], name
+            assert abs(interval.agreement.bias) <= LUDB_BIAS, name
+            assert LUDB_SLOPE[0] <= interval.agreement.slope <= LUDB_SLOPE[1], name
+
+
+def test_p_is_rarely_seen_where_readers_saw_none(readers: list[ludb.Case]) -> None:
+    assert len(ludb.false_p(readers)[1]) <= LUDB_FALSE_P
+
+
+def test_the_flags_of_doubt_are_the_measurement_s() -> None:
+    nothing = np.zeros((1, 8, 5000), np.float32)
+    assert set(measure_rows(nothing).flags) >= set(ludb.DOUBTS.values())
+
+
+def test_intervals_agree_with_12sl(exports: list[muse.Export]) -> None:
+    for export in exports:
+        for name, difference in muse.interval_differences(export).items():
+            assert difference is not None, name
+            assert abs(difference) <= MUSE_DIFFERENCE[name], name
+
+
+def test_amplitudes_agree_with_12sl(exports: list[muse.Export]) -> None:
+    for wave, errors in muse.amplitude_errors(exports).items():
+        assert errors.missing == 0, wave
+        assert errors.within >= MUSE_WITHIN_TOLERANCE, wave
+
+
+def test_conventions_are_12sl_s_own(exports: list[muse.Export]) -> None:
     """On 12SL's median beats with 12SL's boundaries, every amplitude is 12SL's to its step of 4.88 µV."""
-    truth, _, median = _muse()
-    header = {name: np.array([each["matrix_header"][name] for each in truth]) for name in truth[0]["matrix_header"]}
-    nothing = np.zeros(len(truth), np.float32)
+    folder = _folder("muse", "*.npz")
+    headers = [json.loads((folder / f"{each.name}.json").read_text())["matrix_header"] for each in exports]
+    header = {name: np.array([each[name] for each in headers]) for name in headers[0]}
+    median = np.stack([np.load(folder / f"{each.name}.npz")["median_uV"] for each in exports]).astype(np.float32)
+    nothing = np.zeros(len(exports), np.float32)
     fiducials = Fiducials(
         header["QOnset"],
         header["QOnset"],
@@ -73,93 +111,12 @@ def test_conventions_are_12sl_s_own() -> None:
         TEnd(header["TOffset"], header["TOffset"], nothing),
     )
     found = amplitudes(median, fiducials, header["AvgRRInterval"] / 2)
-    names = {"p": "P_PeakAmpl", "q": "Q_PeakAmpl", "r": "R_PeakAmpl", "s": "S_PeakAmpl", "t": "T_PeakAmpl"}
-    names |= {"stj": "STJ", "stm": "STM", "ste": "STE", "t2": "TP_PeakAmpl"}
-    for wave, theirs in names.items():
-        expected = np.array([[each["lead_matrix_12sl"][lead][theirs] for lead in LEADS] for each in truth])
+    for wave, theirs in muse.AMPLITUDES.items():
+        expected = np.array([[each.leads[lead][theirs] for lead in LEADS] for each in exports])
         difference = np.abs(found.waves[wave] - expected)
         if wave == "s":  # 12SL passes over an S of 24 µV in aVL, the end of which is the J point
             difference = difference[:, np.array(LEADS) != "aVL"]
         assert difference.max() < 5, wave
-    for wave, theirs in (("p", "PAxis"), ("qrs", "RAxis"), ("t", "TAxis")):
-        expected = np.array([each["global_12sl_original"][theirs] for each in truth])
-        assert np.abs(found.axes[wave][0] - expected).max() <= 1
-
-
-def test_intervals_agree_with_12sl() -> None:
-    truth, rhythm, _ = _muse()
-    limits = {"PRInterval": 8, "QRSDuration": 8, "QTInterval": 12, "VentricularRate": 0}
-    columns = dict(zip(limits, ("pr_interval_ms", "qrs_duration_ms", "qt_interval_ms", "heart_rate_bpm"), strict=True))
-    for row, each in zip(measure(rhythm).to_pylist(), truth, strict=True):
-        theirs = each["global_12sl_original"]
-        for name, limit in limits.items():
-            assert abs(row[columns[name]] - theirs[name]) <= limit
-        assert abs(row["p_duration_ms"] - 2 * (theirs["POffset"] - theirs["POnset"])) <= 14
-
-
-def test_intervals_agree_with_ludb_s_readers() -> None:
-    """Scatter against the manual boundaries of lead II's neighbours, near-normal records."""
-    names, signals = _ludb()
-    near_normal = _near_normal(names)
-    rows = measure(signals).to_pylist()
-    errors: dict[str, list[float]] = {
-        "p_duration_ms": [],
-        "pr_interval_ms": [],
-        "qrs_duration_ms": [],
-        "qt_interval_ms": [],
-    }
-    for name, row, included in zip(names, rows, near_normal, strict=True):
-        if not included:
-            continue
-        p_on, p_off, q_on, q_off, t_off = _readers_boundaries(name)
-        manual = (p_off - p_on, q_on - p_on, q_off - q_on, t_off - q_on)
-        for column, value in zip(errors, manual, strict=True):
-            assert row[column] is not None, (name, column)
-            errors[column].append(row[column] - 2 * value)
-    limits = {"p_duration_ms": 9, "pr_interval_ms": 7, "qrs_duration_ms": 9, "qt_interval_ms": 13}
-    for column, limit in limits.items():
-        assert np.std(errors[column]) <= limit, column
-        assert abs(np.mean(errors[column])) <= 16, column
-
-
-def _near_normal(names: list[str]) -> list[bool]:
-    excluded = ("block", "pac", "infarct", "stemi", "scar", "ischemia", "wpw", "fibrillation", "flutter")
-    with (RECORDINGS / "ludb" / "ludb.csv").open(encoding="utf-8-sig", newline="") as handle:
-        labels = {row["ID"].strip(): " ".join(row.values()).lower() for row in csv.DictReader(handle)}
-    return ["sinus" in labels[name] and not any(word in labels[name] for word in excluded) for name in names]
-
-
-def _readers_boundaries(name: str) -> list[float]:
-    """P on, P off, QRS on, QRS off, T off in samples from lead II's QRS peak: second extreme over the leads."""
-    waves = {lead: _annotated(name, lead) for lead in (lead.lower() for lead in LEADS)}
-    peaks = np.array([peak for symbol, _, peak, _ in waves["ii"] if symbol == "N"])
-    boundaries = []
-    for symbol, edge, reach in (
-        ("p", 1, (-200, 0)),
-        ("p", 3, (-200, 0)),
-        ("N", 1, (-60, 60)),
-        ("N", 3, (-60, 60)),
-        ("t", 3, (0, 350)),
-    ):
-        of_leads = []
-        for found in waves.values():
-            offsets = []
-            for wave in found:
-                distance = wave[2] - peaks
-                near = np.flatnonzero((distance >= reach[0]) & (distance <= reach[1]))
-                if wave[0] == symbol and len(near):
-                    beat = peaks[near[np.abs(distance[near]).argmin()]]
-                    offsets.append(wave[edge] - beat)
-            if len(offsets) >= 2:
-                of_leads.append(float(np.median(offsets)))
-        of_leads.sort()
-        boundaries.append(of_leads[1] if edge == 1 else of_leads[-2])
-    return boundaries
-
-
-def _annotated(name: str, lead: str) -> list[tuple[str, int, int, int]]:
-    """Symbol, onset, peak and offset of every completely annotated wave of a lead."""
-    annotation = wfdb.rdann(str(RECORDINGS / "ludb" / "data" / name), lead)
-    marks = list(zip(annotation.symbol, map(int, annotation.sample), strict=True))
-    triples = zip(marks, marks[1:], marks[2:], strict=False)
-    return [(b[0], a[1], b[1], c[1]) for a, b, c in triples if a[0] == "(" and c[0] == ")"]
+    for axis, theirs in muse.AXES.items():
+        expected = np.array([each.values[theirs] for each in exports])
+        assert np.abs(found.axes[axis.removesuffix("_axis_deg")][0] - expected).max() <= 1

@@ -28,7 +28,7 @@ LAYERS = (
     ("digest",),
     ("rows", "store"),
     ("dataset", "plan"),
-    ("worker", "verify"),
+    ("second_opinion", "worker", "verify"),
     ("engines", "normal", "regenerate", "report", "schemas"),
     ("release",),
     ("finalise", "folder"),

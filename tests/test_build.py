@@ -96,6 +96,7 @@ TIMES = ("dataset.json", "ledger/shard-00000.json", "ledger/shard-00001.json")
         "ledger/shard-00000.parquet",
         "ledger/shard-00001.json",
         "measurements.parquet",
+        "second_opinion.parquet",
         "normal/measurements.parquet",
         "normal/signals.zarr/signal/c/0/0/0",
         "release/README.md",
@@ -159,7 +160,8 @@ def test_a_release_is_never_older_than_its_dataset(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "stage", ["pipeline.worker.write_table", "pipeline.finalise.write_table", "pipeline.normal.write_table"]
+    "stage",
+    [f"pipeline.{module}.write_table" for module in ("worker", "finalise", "second_opinion", "normal")],
 )
 def test_a_full_disk_is_one_line_and_the_same_command_goes_on(
     tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch, stage: str
@@ -181,7 +183,7 @@ def test_finalise_names_missing_shards(tmp_path: Path, dataset: Dataset) -> None
     shutil.copytree(dataset.folder, folder)
     (folder / "ledger" / "shard-00001.json").unlink()
     with pytest.raises(DatasetError, match=r"lacks 1 of 2 shards: shard-00001"):
-        finalise(folder, planned(shard_records=64, **PLAN), release=False)
+        finalise(folder, planned(shard_records=64, **PLAN), release=False, second_opinion=0)
 
 
 def test_a_killed_build_resumes_and_ends_with_the_same_digest(tmp_path: Path, dataset: Dataset) -> None:
@@ -366,7 +368,7 @@ def test_the_manifest_tells_where_it_was_made(dataset: Dataset) -> None:
     assert manifest["recipe"]["seed"] == 7
     assert manifest["provenance"]["devices"] == ["cpu"]
     assert manifest["provenance"]["instruction_sets"][0].split()[1]
-    assert manifest["provenance"]["versions"].keys() >= {"torch", "numpy", "zarr"}
+    assert manifest["provenance"]["versions"].keys() >= {"torch", "numpy", "zarr", "neurokit2"}
     assert sum(manifest["verdicts"].values()) == 80
 
 

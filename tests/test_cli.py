@@ -49,15 +49,16 @@ def test_a_dataset_is_made_again_from_its_manifest(tmp_path: Path, dataset: Data
     assert again.manifest.content_digest == dataset.manifest.content_digest
 
 
-def test_verify_regenerate_and_report(dataset: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_regenerate_and_report(tmp_path: Path, dataset: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
     folder = str(dataset.folder)
     assert main(["verify", folder]) == 0
     assert main(["regenerate", folder, "--record", "66"]) == 0
-    assert main(["report", folder]) == 0
+    assert main(["report", folder, "--out", str(tmp_path / "report")]) == 0
     out = capsys.readouterr().out
     assert "every file, row and signal" in out
     assert "identical to the last bit" in out
     assert "Commonest reasons" in out
+    assert (tmp_path / "report" / "report.md").is_file()
 
 
 def test_verify_names_the_damage(tmp_path: Path, dataset: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,6 +121,7 @@ def test_bad_input_is_one_line_each(tmp_path: Path, dataset: Dataset, capsys: py
         (("build", "--out", dataset.folder), 4, "another recipe"),
         (("verify", tmp_path / "none"), 4, "holds no dataset"),
         (("report", tmp_path), 4, "holds no dataset"),
+        (("report", dataset.folder, "--out", dataset.folder / "r"), 3, "is a dataset"),
         (("regenerate", dataset.folder, "--record", 80), 4, "0 to 79"),
         (("show", dataset.folder, "--record", -1, "--out", tmp_path / "x.png"), 4, "0 to 79"),
         (("show", dataset.folder, "--record", 1, "--out", tmp_path / "no" / "x.png"), 3, "is no folder"),

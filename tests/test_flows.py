@@ -99,7 +99,12 @@ def test_the_literal_command_builds_a_dataset(
 
 @pytest.mark.parametrize(
     ("parameters", "named"),
-    [(["-p", "records=0"], "records"), (["-p", "color=red"], "color"), (["-p", "engine=dask"], "engine")],
+    [
+        (["-p", "records=0"], "records"),
+        (["-p", "color=red"], "color"),
+        (["-p", "engine=dask"], "engine"),
+        (["-p", "second_opinion=2"], "second_opinion"),
+    ],
 )
 def test_parameters_that_cannot_work_are_refused_by_the_deployment(
     server: dict[str, str], tmp_path: Path, parameters: list[str], named: str

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from pipeline.inputs import MAX_HEADER_BYTES, open_recordings
-from pipeline.leads import LEADS, SAMPLES, STORED_LEADS
+from pipeline.inputs import open_recordings
+from pipeline.inputs.wfdb_record import MAX_HEADER_BYTES
+from pipeline.leads import LEADS, SAMPLES, STORED_LEADS, to_twelve_leads
 from tests.conftest import RECORDINGS
 
 GIVEN = {"sampling_rate_hz": 500, "units": "uV"}
@@ -76,14 +77,14 @@ class TestWfdb:
         for source in (header, header.with_suffix("")):
             recordings = open_recordings(source)
             assert (recordings.total, recordings.names) == (1, ("100",))
-            signals = recordings.read(0, 1)
-            assert signals.dtype == np.float32
-            np.testing.assert_allclose(signals[0], leads_mv(8).T * 1000, atol=0.51)
+            signal = recordings.read(0).signal
+            assert signal.dtype == np.float32
+            np.testing.assert_allclose(signal, leads_mv(8).T * 1000, atol=0.51)
 
     def test_twelve_leads_in_any_case_and_order(self, tmp_path: Path) -> None:
-        header = write_record(tmp_path, leads=[lead.lower() for lead in reversed(LEADS)])
-        expected = leads_mv(12).T[::-1][[LEADS.index(lead) for lead in STORED_LEADS]]
-        np.testing.assert_allclose(read(header)[0], expected * 1000, atol=0.51)
+        twelve = to_twelve_leads(leads_mv(8).T)
+        header = write_record(tmp_path, leads=[lead.lower() for lead in reversed(LEADS)], signal=twelve[::-1].T)
+        np.testing.assert_allclose(read(header)[0], leads_mv(8).T * 1000, atol=0.51)
 
     def test_folder_is_searched_recursively_in_sorted_order(self, tmp_path: Path) -> None:
         for place, name in (("b", "1"), ("a", "2"), ("a", "10"), (".", "z")):
@@ -91,9 +92,10 @@ class TestWfdb:
         (tmp_path / "notes.txt").write_text("not a record")
         (tmp_path / "a" / "._10.hea").write_bytes(b"\x00\x05")
         (tmp_path / "folder.hea").mkdir()
-        batches = list(open_recordings(tmp_path).batches(size=3))
-        assert [names for names, _ in batches] == [("a/10", "a/2", "b/1"), ("z",)]
-        assert [signals.shape for _, signals in batches] == [(3, 8, SAMPLES), (1, 8, SAMPLES)]
+        batches = list(open_recordings(tmp_path).read_batches(size=3))
+        assert [batch.names for batch in batches] == [("a/10", "a/2", "b/1"), ("z",)]
+        assert [batch.signals.shape for batch in batches] == [(3, 8, SAMPLES), (1, 8, SAMPLES)]
+        assert [batch.numbers.tolist() for batch in batches] == [[0, 1, 2], [3]]
 
     @pytest.mark.parametrize(("unit", "scale"), [("mV", 1000), ("mv", 1000), ("uV", 1), ("UV", 1)])
     def test_units_of_every_channel(self, tmp_path: Path, unit: str, scale: int) -> None:
@@ -144,8 +146,9 @@ class TestRefusedRecords:
         signal[100:107, 3] = np.nan
         refused(write_record(tmp_path, signal=signal), "7 invalid samples (NaN) in lead V2")
 
-    def test_sampling_rate(self, tmp_path: Path) -> None:
-        refused(write_record(tmp_path, fs=1000), "1000 Hz, not 500 Hz", "resample")
+    @pytest.mark.parametrize("rate", [100, 249, 64000])
+    def test_sampling_rate(self, tmp_path: Path, rate: int) -> None:
+        refused(write_record(tmp_path, fs=rate), f"sampled at {rate} Hz", "250 Hz to 32000 Hz", "as it was taken")
 
     @pytest.mark.parametrize("length", [4999, 5001])
     def test_length(self, tmp_path: Path, length: int) -> None:
@@ -256,7 +259,8 @@ class TestArray:
         refused(tmp_path / "x.npy", "give its sampling rate", units="uV")
         refused(tmp_path / "x.npy", "units", sampling_rate_hz=500)
         refused(tmp_path / "x.npy", "'V' are unknown", sampling_rate_hz=500, units="V")
-        refused(tmp_path / "x.npy", "250 Hz, not 500 Hz", sampling_rate_hz=250, units="uV")
+        refused(tmp_path / "x.npy", "not (records, 8 or 12, 2500)", sampling_rate_hz=250, units="uV")
+        refused(tmp_path / "x.npy", "sampled at 100 Hz", sampling_rate_hz=100, units="uV")
 
     @pytest.mark.parametrize("shape", [(), (5000,), (8, 5000), (1, 9, 5000), (1, 8, 4999), (0, 8, 5000)])
     def test_shape(self, tmp_path: Path, shape: tuple[int, ...]) -> None:

@@ -16,8 +16,9 @@ from pipeline.leads import LARGEST_UV, SAMPLES, STORED_LEADS
 from pipeline.measurement.constants import CHUNK_RECORDS, MEASUREMENT_VERSION
 from pipeline.measurement.rows import measure_rows
 from pipeline.measurement.table import to_table
+from pipeline.measurement.units import wrong_units
 
-__all__ = ["MEASUREMENT_VERSION", "measure"]
+__all__ = ["MEASUREMENT_VERSION", "measure", "wrong_units"]
 
 
 def measure(signals_uv: NDArray[Any]) -> pa.Table:
@@ -63,6 +64,9 @@ def _check_samples(chunk: NDArray[Any], first: int) -> None:
     with np.errstate(invalid="ignore"):
         usable = (np.abs(chunk.astype(np.float64)) <= LARGEST_UV).all(axis=(1, 2))
     if usable.all():
+        for row, reason in enumerate(wrong_units(chunk), first):
+            if reason is not None:
+                raise InputError(f"record {row} {reason}")
         return
     row = int(np.argmin(usable))
     if np.isfinite(chunk[row]).all():

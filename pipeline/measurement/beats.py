@@ -40,8 +40,10 @@ def find_beats(bands: Bands) -> Beats:
 def _detect(detection: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Local maxima of the detection function above a share of its typical maximum, packed into slots."""
     highest = ndimage.maximum_filter1d(detection, 2 * c.REFRACTORY + 1, axis=1, mode="constant")
-    seconds = detection.reshape(len(detection), 10, -1).max(axis=2)
+    seconds = np.sort(detection.reshape(len(detection), 10, -1).max(axis=2), axis=1)
     threshold = np.maximum(c.DETECTION_SHARE * np.median(seconds, axis=1), c.DETECTION_FLOOR_UV_S)
+    for place, share in c.DETECTION_SHARE_OF_HIGHEST.items():  # or T waves would do for QRS where few are
+        threshold = np.maximum(threshold, share * seconds[:, -place])
     is_peak = (detection == highest) & (detection > threshold[:, None])
     rows, columns = np.nonzero(is_peak)
     slots = np.cumsum(is_peak, axis=1)[rows, columns] - 1
@@ -82,7 +84,7 @@ def _align(
     best = np.full(fiducials.shape, -1, np.float32)
     shift = np.zeros(fiducials.shape, np.intp)
     for lag in range(2 * c.ALIGN_SEARCH + 1):
-        correlation = (windows[:, :, lag : lag + width] * template[:, None]).sum(axis=-1) * scale[:, :, lag]
+        correlation = np.einsum("nbt,nt->nb", windows[:, :, lag : lag + width], template) * scale[:, :, lag]
         better = correlation > best
         best[better] = correlation[better]
         shift[better] = lag - c.ALIGN_SEARCH

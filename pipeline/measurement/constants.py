@@ -9,9 +9,11 @@ quality are percentiles of real ECGs, named beside them. LUDB's amplitudes are n
 are orders of magnitude.
 """
 
+from typing import NamedTuple
+
 from pipeline.leads import SAMPLING_RATE_HZ
 
-MEASUREMENT_VERSION = "1.0.0"
+MEASUREMENT_VERSION = "1.1.0"
 """Changes with every change of a measured value."""
 MS_PER_SAMPLE = 1000 / SAMPLING_RATE_HZ
 CHUNK_RECORDS = 32
@@ -32,6 +34,7 @@ DETECTION_DECIMATION = 4  # the detection function holds nothing above 35 Hz: 12
 DETECTION_MEAN = 11  # 88 ms, about one QRS
 REFRACTORY = 25  # 200 ms, the refractory time of ventricular muscle: 250 would miss premature beats
 DETECTION_SHARE = 0.35  # LUDB: of the median of the maxima of ten one-second stretches
+DETECTION_SHARE_OF_HIGHEST = {3: 0.24, 2: 0.15}  # LUDB: of the third and the second highest; T reaches 0.19 in 1 of 10
 DETECTION_FLOOR_UV_S = 500.0  # signal: what a QRS of 20 µV in one lead reaches; less is not an ECG
 
 # Beats
@@ -47,12 +50,15 @@ BEAT_SAMPLES = 600
 COMPARED = slice(BEAT_BEFORE - 110, BEAT_BEFORE + 200)  # P to T: what of a beat is compared with the median beat
 
 # Delineation of the median beat
-SMOOTHING_QRS = 2.2  # LUDB: SD of a Gaussian, a low pass of 30 Hz; of 20 to 40 Hz it gave the smallest scatter
-SMOOTHING_PT = 4.0  # LUDB: for P detection and T, a low pass of 17 Hz
+SMOOTHING_QUICK = 2.2  # LUDB: SD of a Gaussian, a low pass of 30 Hz; of 20 to 40 Hz it gave the smallest scatter
+SMOOTHING_MEDIUM = 3.0  # LUDB: for QRS offset and single leads' P, a low pass of 22 Hz
+SMOOTHING_SLOW = 4.0  # LUDB: for P detection and T, a low pass of 17 Hz
 EQUALISING_FLOOR = 0.1  # working limit: a lead without QRS is weighted as if it had a tenth of the steepest
 QRS_REACH = 50  # the steepest point of the median beat lies within 100 ms of the alignment point
-QRS_EDGE_SHARE = 0.04  # LUDB: of the steepest spatial velocity; two shares, 3 % and 8 %, scattered more
-QRS_QUIET_FACTOR = 3.0  # LUDB: velocities up to this multiple of the quiet parts of PQ and ST are not QRS
+QRS_EDGE_SHARE = 0.04  # MUSE: of a lead's steepest slope; with more, 12SL's J point is missed by 4 ms and more
+QRS_QUIET_FACTOR = 5.0  # LUDB: slopes up to this multiple of the quiet parts of PQ and ST are not QRS; 3 scattered more
+QRS_EDGE_MOST = 0.16  # working limit: but not more than this share of the steepest, whatever the slow waves
+QRS_EDGE_OF_LARGEST = 0.03  # working limit: nor what is so small beside the record's steepest lead
 QRS_QUIET_SAMPLES = 7  # 14 ms below threshold end the QRS
 PQ_QUIET = (110, 22)  # the 20th percentile of the 220 ms before the steepest point
 ST_QUIET = (150, 22)  # the 15th percentile of the 300 ms after it
@@ -63,19 +69,31 @@ P_BEFORE_MOST = 170  # PR up to 340 ms
 P_HALF_MOST = 70  # half a P wave lasts 140 ms at most: beyond lies baseline
 P_FOOT_SHARE = 0.2  # LUDB: height of the feet above the troughs, smallest scatter of 8 to 40 %
 P_FOOT_SHIFT = 3.0  # MUSE: at 20 % of its height a P is still 6 ms inside 12SL's bounds
+P_LEAD_FOOT_SHIFT = 2.0  # MUSE: at 20 % of its own height a lead's P is still 4 ms inside them
+P_LEADS_APART = 40  # 80 ms: how far a lead's P may peak from that of all leads together
+P_LEAD_SHARE = 0.15  # LUDB: of the highest lead's P, what a lead's must have to be asked
+P_SLOPE_SHARE = 0.3  # LUDB: of a lead's steepest slope in P; 20 % scattered more
+P_SLOPE_OF_LARGEST = 0.1  # working limit: of the steepest lead's
+P_SLOPE_QUIET_SAMPLES = 5  # LUDB: 10 ms below threshold end the P; longer runs reach into T and QRS
+P_STEEPEST_REACH = 35  # the flanks of P are steepest within 70 ms of its peak
 P_QUIET_MEAN = 9  # 18 ms: the quietest stretch between P and QRS is sought in their mean
 P_QUIET_AFTER = 20  # LUDB: it lies at least 40 ms after P's peak; 30 to 50 ms made no difference
 P_QUIET_BEFORE_QRS = 6  # 12 ms, beyond the reach of the smoothed QRS
 P_LEVEL = (-6, -1)  # samples before QRS onset whose mean is the PQ level
 P_PROMINENCE_UV = 15.0  # LUDB: the lowest annotated P has 17
-P_CORRELATION = 0.6  # LUDB: 0.76 and more where P is annotated, mostly below 0.6 where it is not
+P_LASTS = (25, 100)  # 50 to 200 ms, beyond every P of LUDB's; shorter are pacing spikes, longer fibrillation waves
+P_CORRELATION = 0.5  # LUDB: in regular rhythm 0.76 and more where P is annotated, 0.42 and less where it is not
+P_CORRELATION_IRREGULAR = 0.88  # LUDB: in irregular rhythm every annotated P has more; PTB-XL: in AFIB 1 in 15
+IRREGULAR_RR = 0.09  # LUDB: median change of RR as a share of RR; most with P are below, most AFIB above
 
 T_AFTER_J = 40  # 80 ms
 T_AFTER_QRS_MOST = 330  # 660 ms
 T_RR_SHARE = (0.72, 20.0)  # working limit: QRS onset to T end takes at most this share of RR and 40 ms
+T_BEFORE_NEXT = 25  # and ends 50 ms before the next QRS, which matters where RR varies
 T_LEVEL = (-2, 1)  # samples about QRS onset whose mean is the level of T
 T_VELOCITY_SHARE = 0.2  # LUDB: T has ended where its spatial velocity has fallen to this share of the steepest
 T_TANGENT_SHIFT = 10.0  # the tangent at the steepest point meets the baseline 20 ms before T ends
+T_LEAD_SHARE = 0.1  # LUDB: of the highest lead's T, what a lead's must have to be asked
 T_PROMINENCE_UV = 15.0  # LUDB: the lowest T has 25
 
 # Amplitudes
@@ -87,6 +105,7 @@ AXIS_LEAST_UV_MS = 160.0  # as for a wave: with less net area in both leads ther
 # Quality: the doubts of a careful reader, at both tails
 FLAT_UV = 20.0  # peak to peak over one second: no QRS in this lead
 CLIPPED_SAMPLES = 10  # equal neighbours at a lead's extremum
+CLIPPED_BRIEFLY, CLIPPED_TIMES = 3, 4  # LUDB, PTB-XL, Georgia: none is at its extremum for 6 ms in four beats
 HIGHEST_UV = 5000.0  # IEC 60601-2-25: the input range of an electrocardiograph
 NOISY_UV = 30.0  # LUDB with added noise: from here on P durations were seen to grow with the noise
 WANDER_UV = 250.0  # LUDB: the 97.5th percentile of near-normal records is 226
@@ -103,3 +122,38 @@ LIKELY_MS = {
     "qtc_bazett_ms": (330, 520),
 }
 """Working limits: outside these the measurement is suspect; generous to either side of the ranges of health."""
+
+# Units: what a typical second of an ECG's largest lead has from peak to peak lies between 300 and 10,000 µV
+SECOND_UV = (20.0, 50000.0)  # signal: beyond, of the same ECG in mV (10 at most) and nV (300,000 at least)
+
+# Pacing spikes
+SPIKE_REACH = 8  # working limit: samples before the top that are looked at; the recording's last 32 ms are not
+SPIKE_TOGETHER = 4  # working limit: tops of one spike in several leads lie within 8 ms
+FEWEST_SPIKES = 4  # LUDB: paced records have 6 and 8, no other has more than 3; one for each of the fewest QRS
+SPIKE_BEFORE, SPIKE_AFTER = 6, 5  # samples beside the tops that are replaced; LUDB: 3 leave what 150 Hz filters make
+
+
+class Spike(NamedTuple):
+    """What a pacing spike looks like."""
+
+    height_uv: float
+    """By which it leaves the line within 4 ms."""
+    back: int
+    """Samples after the top, when it has come back."""
+    before_share: float
+    """Of its height, what the lead may move in the 12 ms before; an R climbs out of a Q."""
+    after_share: float
+    """Of its height, what may remain when it is back."""
+    leads: int
+    """In which it is seen at once: as a vector it shows in several, while noise seldom does."""
+
+
+NARROW_SPIKE = Spike(100.0, 4, 0.3, 0.5, 2)  # a millimetre on paper; LUDB: the spikes that survive in it have 120
+WIDE_SPIKE = Spike(50.0, 10, 0.6, 0.6, 4)  # LUDB: the atrial spikes of record 45; other QRS are so once in 10 records
+
+# Placement of the electrodes. Heights of leads are not compared, only shapes.
+PLACEMENT_SPAN = (BEAT_BEFORE - 70, BEAT_BEFORE + 330, 2)  # signal: QRS to T, every second sample will do
+P_TO_THE_LEFT_DEG = 90  # Han et al. 2014, De Bie et al. 2014: P is the sign that arms are exchanged, as atria are left
+OPPOSITE_WITHOUT_P = 0.7  # LUDB: without P, QRS-T of I against V6; arms exchanged it is below -0.75 in 9 of 10
+CHEST_TURNED = 0.5  # LUDB, PTB-XL: the correlation of I with V1 never exceeds that with V6 by more than 0.3
+CHEST_EXCHANGED = 0.5  # PTB-XL: the sum of neighbours' five correlations would gain as much in 4 of 1,625 records

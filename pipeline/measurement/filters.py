@@ -35,10 +35,9 @@ def split_bands(signals: NDArray[Any]) -> Bands:
         signals: (n, 8, 5000) µV.
     """
     spectrum = fft.rfft(_reflected(signals), axis=-1)
-    power = spectrum.real**2 + spectrum.imag**2
-    frequencies = _frequencies()
-    noise = _rms(power[..., frequencies > c.NOISE_ABOVE_HZ])
-    wander = _rms(power[..., (frequencies > 0) & (frequencies < c.WANDER_BELOW_HZ)])
+    first_noise = np.searchsorted(_frequencies(), c.NOISE_ABOVE_HZ, side="right")
+    noise = _rms(spectrum[..., first_noise:])
+    wander = _rms(spectrum[..., 1 : np.searchsorted(_frequencies(), c.WANDER_BELOW_HZ)])
     detection = _detection(spectrum)
     spectrum *= _highpass_gain()
     filtered = fft.irfft(spectrum, n=PADDED, axis=-1)[..., c.PADDING : c.PADDING + SAMPLES]
@@ -101,9 +100,10 @@ def weighted_mean(values: NDArray[np.float32], weights: tuple[float, ...]) -> ND
     return total
 
 
-def _rms(power: NDArray[np.float32]) -> NDArray[np.float32]:
+def _rms(bins: NDArray[np.complex64]) -> NDArray[np.float32]:
     """Parseval: RMS of the part of a real signal that lies in some bins of its one-sided spectrum."""
-    rms: NDArray[np.float32] = np.sqrt(2 * power.sum(axis=-1)) / np.float32(PADDED)
+    parts = bins.view(np.float32)  # real and imaginary parts, of which the squares add up alike
+    rms: NDArray[np.float32] = np.sqrt(2 * np.einsum("nlf,nlf->nl", parts, parts)) / np.float32(PADDED)
     return rms
 
 

@@ -1,7 +1,10 @@
 """Searches along time for a whole batch at once: peaks, troughs and threshold crossings within bounds."""
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+
+from pipeline.measurement.filters import sum_of_squares
 
 Index = NDArray[np.intp]
 Signal = NDArray[np.float32]
@@ -72,3 +75,41 @@ def crossing(signal: Signal, threshold: Signal, outer: Index, step: int) -> NDAr
     share = np.where(rise > 0, (threshold - low) / np.where(rise > 0, rise, 1), 0)
     place: NDArray[np.float64] = outer + step * np.clip(share, 0, 1)
     return place
+
+
+def cut_out(waves: Signal, start: Index, width: int) -> Signal:
+    """(n, leads, width) of each record's (n, leads, length) from a sample of its own on."""
+    cut: Signal = sliding_window_view(waves, width, axis=-1)[np.arange(len(waves)), :, start]
+    return cut
+
+
+def running_max(signal: Signal, width: int) -> Signal:
+    """Largest of each sample and those after it, `width` in all, along the last axis, which gets shorter."""
+    reached, longest = 1, signal
+    while reached < width:
+        step = min(reached, width - reached)
+        longest = np.maximum(longest[..., :-step], longest[..., step:])
+        reached += step
+    return longest
+
+
+def slopes(waves: Signal) -> Signal:
+    """Slope in µV a sample along the last axis; zero at the outermost samples."""
+    found = np.zeros_like(waves)
+    np.subtract(waves[..., 2:], waves[..., :-2], out=found[..., 1:-1])
+    found *= np.float32(0.5)
+    return found
+
+
+def level(waves: Signal, index: Index, span: tuple[int, int]) -> Signal:
+    """(n, leads, 1) mean of each lead over a span of samples relative to an index."""
+    rows = np.arange(len(waves))
+    total = np.zeros(waves.shape[:2], np.float32)
+    for offset in range(*span):
+        total += waves[rows, :, np.maximum(index + offset, 0)]
+    return (total / np.float32(span[1] - span[0]))[..., None]
+
+
+def magnitude(waves: Signal) -> Signal:
+    """(n, length) length of the vector of all leads, (n, leads, length)."""
+    return np.sqrt(sum_of_squares(waves))

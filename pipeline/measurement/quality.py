@@ -13,31 +13,49 @@ Values = dict[str, tuple[NDArray[Any], NDArray[np.bool_]]]
 """Column name to its values and whether each is known."""
 
 
-def signal_flags(raw: NDArray[Any], filtered: NDArray[np.float32]) -> Flags:
-    """Faults of the recording itself, each (n,).
+def signal_flags(raw: NDArray[Any], filtered: NDArray[np.float32]) -> tuple[Flags, NDArray[np.bool_]]:
+    """Faults of the recording itself, each (n,), and which leads are flat, (n, 8).
 
     Args:
-        raw: (n, 8, 5000) as given, where clipping shows.
-        filtered: (n, 8, 5000) µV without baseline wander.
+        raw: (n, 8, 5000) as given, where clipping shows, and a lead that was off for a while at another level.
+        filtered: (n, 8, 5000) µV without baseline wander, which hides that a lead is flat.
     """
-    seconds = filtered.reshape(*filtered.shape[:2], 10, -1)
-    high, low = seconds.max(axis=-1), seconds.min(axis=-1)
-    flat = (high - low < c.FLAT_UV).any(axis=2)
-    return {
+    high, low = _half_seconds(filtered)
+    raw_high, raw_low = _half_seconds(raw)
+    flat = _flat(high, low) | _flat(raw_high, raw_low) | (raw_high == raw_low).any(axis=-1)
+    clipped = _clipped(raw, raw_high.max(axis=-1)) | _clipped(raw, raw_low.min(axis=-1))
+    flags = {
         "flat_lead": flat.any(axis=1),
-        "clipped": (_clipped(raw) & ~flat).any(axis=1),
+        "clipped": (clipped & ~flat).any(axis=1),
         "above_5_mv": (np.maximum(high, -low) > c.HIGHEST_UV).any(axis=(1, 2)),
     }
+    return flags, flat
 
 
-def _clipped(raw: NDArray[Any]) -> NDArray[np.bool_]:
-    """(n, 8) whether a lead stays at its maximum or minimum for 10 samples."""
+def _half_seconds(signals: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The highest and the lowest sample of every half second, each (n, 8, 20)."""
+    halves = signals.reshape(*signals.shape[:2], 20, -1)
+    return halves.max(axis=-1), halves.min(axis=-1)
+
+
+def _flat(high: NDArray[Any], low: NDArray[Any]) -> NDArray[np.bool_]:
+    """(n, 8) whether two half seconds in a row together show no QRS."""
+    top, bottom = np.maximum(high[..., 1:], high[..., :-1]), np.minimum(low[..., 1:], low[..., :-1])
+    swing = top.astype(np.float32) - bottom.astype(np.float32)
+    flat: NDArray[np.bool_] = (swing < c.FLAT_UV).any(axis=-1)
+    return flat
+
+
+def _clipped(raw: NDArray[Any], extremum: NDArray[Any]) -> NDArray[np.bool_]:
+    """(n, 8) whether a lead stays at an extremum for 10 samples, or again and again for 3."""
     clipped = np.zeros(raw.shape[:2], np.bool_)
-    for extremum in (raw.max(axis=-1, keepdims=True), raw.min(axis=-1, keepdims=True)):
-        reached = raw == extremum
-        suspect = reached.sum(axis=-1) >= c.CLIPPED_SAMPLES
-        runs = sliding_window_view(reached[suspect], c.CLIPPED_SAMPLES, axis=1)
-        clipped[suspect] |= runs.all(axis=-1).any(axis=-1)
+    reached = raw == extremum[..., None]
+    suspect = np.count_nonzero(reached, axis=-1) >= c.CLIPPED_SAMPLES
+    at_limit = reached[suspect]
+    long = sliding_window_view(at_limit, c.CLIPPED_SAMPLES, axis=1).all(axis=-1).any(axis=-1)
+    short = np.asarray(sliding_window_view(at_limit, c.CLIPPED_BRIEFLY, axis=1).all(axis=-1))
+    begins = (short[:, 1:] & ~short[:, :-1]).sum(axis=-1) + short[:, 0]
+    clipped[suspect] = long | (begins >= c.CLIPPED_TIMES)
     return clipped
 
 

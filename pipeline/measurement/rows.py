@@ -9,10 +9,20 @@ from numpy.typing import NDArray
 from pipeline.leads import LEADS
 from pipeline.measurement import constants as c
 from pipeline.measurement.amplitudes import Amplitudes, amplitudes
+from pipeline.measurement.artefacts import without_spikes
 from pipeline.measurement.beats import Beats, find_beats
-from pipeline.measurement.delineate import Fiducials, delineate, p_correlation
+from pipeline.measurement.delineate import Fiducials, delineate
 from pipeline.measurement.filters import Bands, split_bands
-from pipeline.measurement.median_beat import MedianBeat, average, median_rr, rr_intervals
+from pipeline.measurement.median_beat import (
+    MedianBeat,
+    average,
+    early_rr,
+    median_rr,
+    rr_intervals,
+    rr_irregularity,
+)
+from pipeline.measurement.p_wave import p_correlation
+from pipeline.measurement.placement import suspect_placement
 from pipeline.measurement.quality import Flags, Values, measurement_flags, signal_flags
 
 Known = NDArray[np.bool_]
@@ -55,10 +65,11 @@ def measure_rows(raw: NDArray[Any]) -> Rows:
     Args:
         raw: (n, 8, 5000) µV.
     """
-    bands = split_bands(raw)
+    signals, paced = without_spikes(raw)
+    bands = split_bands(signals)
     beats = find_beats(bands)
     median = average(bands.signals, beats)
-    fiducials = delineate(median.waves, median_rr(beats))
+    fiducials = delineate(median.waves, median_rr(beats), early_rr(beats, median.used))
     starts = np.where(median.used, beats.fiducials - c.BEAT_BEFORE, 0)
     p_likeness = p_correlation(bands.signals, starts, median.used, median.waves, fiducials.p)
     known = _what_is_known(beats, median, fiducials, p_likeness)
@@ -71,18 +82,26 @@ def measure_rows(raw: NDArray[Any]) -> Rows:
         **_quality(bands, median, fiducials, p_likeness, known),
         "rr_deviation_percent": (largest, known.rate),
     }
-    flags = {**signal_flags(raw, bands.signals), **measurement_flags(values)}
+    faults, flat = signal_flags(raw, bands.signals)
+    flags = {**faults, **_placement(median, fiducials, values, flat, paced), **measurement_flags(values)}
     shift = np.where(known.qrs, fiducials.r_peak - c.BEAT_BEFORE, 0)
     peaks = np.clip(beats.fiducials + shift[:, None], 0, raw.shape[-1] - 1)[beats.present]
     return Rows(values, flags, _reasons(known), peaks.astype(np.int16), beats.counts)
 
 
 def _what_is_known(beats: Beats, median: MedianBeat, fiducials: Fiducials, p_likeness: NDArray[np.float32]) -> _Known:
-    """P is present if it is high enough and comes with every beat; in atrial fibrillation it does not."""
+    """P is present if it is high enough and comes with every beat; in atrial fibrillation it does not.
+
+    Fibrillation waves now and then look alike before most beats, so that an irregular rhythm asks for more likeness.
+    """
     rate = beats.counts >= c.FEWEST_QRS
     qrs = rate & (median.used.sum(axis=1) >= c.FEWEST_USED)
     p, t = fiducials.p, fiducials.t
-    has_p = (p.prominence_uv >= c.P_PROMINENCE_UV) & (p_likeness >= c.P_CORRELATION) & (p.offset > p.onset)
+    irregular = rr_irregularity(beats) > c.IRREGULAR_RR
+    alike = p_likeness >= np.where(irregular, c.P_CORRELATION_IRREGULAR, c.P_CORRELATION).astype(np.float32)
+    shortest, longest = c.P_LASTS
+    lasts = p.offset - p.onset
+    has_p = (p.prominence_uv >= c.P_PROMINENCE_UV) & alike & (lasts >= shortest) & (lasts <= longest)
     has_t = t.prominence_uv >= c.T_PROMINENCE_UV
     return _Known(rate, qrs, qrs & has_p, qrs & has_t)
 
@@ -93,6 +112,20 @@ def _reasons(known: _Known) -> Flags:
         TOO_FEW_BEATS: known.rate & ~known.qrs,
         NO_P: known.qrs & ~known.p,
         NO_T: known.qrs & ~known.t,
+    }
+
+
+def _placement(
+    median: MedianBeat, fiducials: Fiducials, values: Values, flat: NDArray[np.bool_], paced: NDArray[np.bool_]
+) -> Flags:
+    """Doubts about the electrodes; a paced QRS need not look alike in I and V6."""
+    axis, known = values["p_axis_deg"]
+    arms, chest = suspect_placement(median.waves, fiducials, np.where(known, axis, np.nan), flat)
+    measured = values["qrs_duration_ms"][1]
+    return {
+        "suspect_lead_reversal": arms & measured & ~paced,
+        "suspect_chest_leads": chest & measured,
+        "pacing_spikes": paced,
     }
 
 

@@ -87,15 +87,16 @@ def draw_ecg(signal_uv: ArrayLike, *, title: str, path: Path) -> None:
     _draw_rows(page, [_strips(signal, row) for row in ROWS])
     _draw_texts(page, title)
     with writing(path), replacing(path) as temporary:
-        temporary.write_bytes(_png(figure))
+        temporary.write_bytes(png(figure))
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """A figure as a PNG, the same bytes for the same picture."""
     canvas: Any = FigureCanvasAgg(figure)  # matplotlib has no types for its backends
-    png = BytesIO()
+    content = BytesIO()
     # matplotlib writes its version into a PNG unless told not to; the bytes shall depend on the picture alone.
-    canvas.print_png(png, metadata={"Software": None})
-    return png.getvalue()
+    canvas.print_png(content, metadata={"Software": None})
+    return content.getvalue()
 
 
 def _strips(signal_uv: NDArray[np.float64], row: tuple[str, ...]) -> list[Strip]:

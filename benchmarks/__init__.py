@@ -1,0 +1,1 @@
+"""Programs that time and score; not part of the package."""

@@ -1,0 +1,204 @@
+"""P onset and offset: the median of three views of the wave; and whether it comes with every beat."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from pipeline.leads import to_twelve_leads
+from pipeline.measurement import constants as c
+from pipeline.measurement.filters import moving_mean, sum_of_squares
+from pipeline.measurement.humps import (
+    Index,
+    Signal,
+    at,
+    crossing,
+    cut_out,
+    first_below,
+    highest,
+    hump,
+    last_below,
+    level,
+    lowest,
+    magnitude,
+    running_max,
+    slopes,
+    within,
+)
+
+Edges = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Onset and offset, (n,) samples."""
+
+
+@dataclass(frozen=True)
+class PWave:
+    """The P wave of every record; boundaries have no meaning where `prominence_uv` is too small for a P."""
+
+    onset: Index
+    offset: Index
+    prominence_uv: Signal
+
+
+def p_wave(
+    quick: Signal, medium: Signal, slow: Signal, scale: Signal, qrs_onset: Index, rr: NDArray[np.float64]
+) -> PWave:
+    """Find the highest hump before the QRS and its bounds.
+
+    Three views are taken: the feet of the hump of all leads together, the feet of the leads' own waves, and where the
+    leads' slopes begin and end. The first is steady but late where leads differ in time; the others follow the earliest
+    and latest leads, as 12SL does, but also their noise.
+
+    Args:
+        quick: (n, 8, 600) µV, smoothed over `SMOOTHING_QUICK`.
+        medium: the same, smoothed over `SMOOTHING_MEDIUM`.
+        slow: the same, smoothed over `SMOOTHING_SLOW`.
+        scale: (n, 8, 1) weights of the leads.
+        qrs_onset: (n,) samples.
+        rr: (n,) median RR in samples.
+    """
+    reach = np.minimum(c.P_BEFORE_MOST, (rr / 2).astype(np.intp))
+    start = np.maximum(qrs_onset - reach, 0)
+    size = magnitude((slow - level(slow, qrs_onset, c.P_LEVEL)) * scale)
+    peak, prominence = hump(size, start, qrs_onset)
+    views = np.stack(
+        [
+            _hump_feet(quick * scale, slow * scale, peak, start, qrs_onset),
+            _lead_feet(medium, peak, qrs_onset),
+            _lead_slopes(slow, peak, qrs_onset),
+        ]
+    )
+    onset, offset = np.rint(np.sort(views, axis=0)[1]).astype(np.intp)
+    return PWave(np.maximum(onset, 0), np.minimum(offset, qrs_onset), prominence)
+
+
+def _hump_feet(quick: Signal, slow: Signal, peak: Index, start: Index, qrs_onset: Index) -> Edges:
+    """Where the vector of all leads reaches a fifth of its height above its troughs.
+
+    The onset's foot is measured from the trough before P. The offset's is measured from the quietest point between
+    P and QRS: where the PQ segment slopes, the level just before the QRS is not the level at which P ends.
+    """
+    size = magnitude(quick - level(quick, qrs_onset, c.P_LEVEL))
+    trough = lowest(size, np.maximum(start, peak - c.P_HALF_MOST), peak + 1)
+    foot = _foot(size, trough, peak)
+    onset = crossing(size, foot, last_below(size, foot, trough, peak + 1), 1)
+    velocity = moving_mean(np.sqrt(sum_of_squares(slopes(slow))), c.P_QUIET_MEAN)
+    first = np.minimum(peak + c.P_QUIET_AFTER, qrs_onset - c.P_QUIET_BEFORE_QRS)
+    stop = np.minimum(qrs_onset, peak + c.P_HALF_MOST) - c.P_QUIET_BEFORE_QRS + 2
+    quiet = np.maximum(lowest(velocity, first, stop), peak)
+    size = magnitude(slow - level(slow, quiet, (-2, 3)))
+    foot = _foot(size, quiet, peak)
+    offset = crossing(size, foot, first_below(size, foot, peak, quiet + 1), -1)
+    return onset - c.P_FOOT_SHIFT, offset + c.P_FOOT_SHIFT
+
+
+def _foot(size: Signal, trough: Index, peak: Index) -> Signal:
+    low = at(size, trough)
+    return low + np.float32(c.P_FOOT_SHARE) * (at(size, peak) - low)
+
+
+@dataclass(frozen=True)
+class _Leads:
+    """Every lead near its record's P as a row of its own: (n * 12, width) and (n * 12,), in samples of the cut-out."""
+
+    rows: Signal
+    peak: Index
+    stop: Index
+    """The last sample that may belong to P, and 1."""
+    origin: Index
+    """(n,) sample of the median beat at which the cut-out begins."""
+
+    def outermost(self, edges: Edges, passed_over: int, has_p: NDArray[np.bool_]) -> Edges:
+        """The earliest onset and the latest offset of a record's leads that have a P, but for some."""
+        n = len(self.origin)
+        shown, (onset, offset) = has_p.reshape(n, -1), edges
+        early = np.sort(np.where(shown, onset.reshape(n, -1), np.inf), axis=1)
+        late = np.sort(np.where(shown, offset.reshape(n, -1), -np.inf), axis=1)[:, ::-1]
+        place = np.minimum(passed_over, shown.sum(axis=1) - 1)
+        records = np.arange(n)
+        return early[records, place] + self.origin, late[records, place] + self.origin
+
+
+def _near_p(waves: Signal, peak: Index, qrs_onset: Index, before_qrs: int) -> _Leads:
+    """The 12 leads from 140 ms before P's peak to 140 ms after it or shortly before the QRS."""
+    origin = np.maximum(peak - c.P_HALF_MOST, 0)
+    leads = to_twelve_leads(cut_out(waves, origin, 2 * c.P_HALF_MOST + 1))
+    n, number, width = leads.shape
+    stop = np.minimum(peak + c.P_HALF_MOST, qrs_onset - before_qrs) - origin
+    return _Leads(leads.reshape(n * number, width), np.repeat(peak - origin, number), np.repeat(stop, number), origin)
+
+
+def _lead_feet(waves: Signal, peak: Index, qrs_onset: Index) -> Edges:
+    """The third earliest and third latest foot, at a fifth of the height of the lead's own wave, up or down."""
+    leads = _near_p(waves, peak, qrs_onset, 2)
+    near = np.maximum(leads.peak - c.P_LEADS_APART, 0), np.minimum(leads.peak + c.P_LEADS_APART + 1, leads.stop)
+    upright, height = hump(leads.rows, *near)
+    inverted, depth = hump(-leads.rows, *near)
+    is_inverted = depth > height
+    rows = np.where(is_inverted[:, None], -leads.rows, leads.rows)
+    top, prominence = np.where(is_inverted, inverted, upright), np.maximum(height, depth)
+    trough = lowest(rows, np.zeros_like(top), top + 1)
+    foot = _foot(rows, trough, top)
+    onset = crossing(rows, foot, last_below(rows, foot, trough, top + 1), 1)
+    trough = lowest(rows, top, leads.stop)
+    foot = _foot(rows, trough, top)
+    offset = crossing(rows, foot, first_below(rows, foot, top, trough + 1), -1)
+    highest_p = prominence.reshape(len(peak), -1).max(axis=1).repeat(len(top) // len(peak))
+    has_p = prominence >= np.float32(c.P_LEAD_SHARE) * highest_p
+    return leads.outermost((onset - c.P_LEAD_FOOT_SHIFT, offset + c.P_LEAD_FOOT_SHIFT), 2, has_p)
+
+
+def _lead_slopes(waves: Signal, peak: Index, qrs_onset: Index) -> Edges:
+    """The fourth earliest and fourth latest place where a lead's slope stays low for 10 ms."""
+    leads = _near_p(slopes(waves), peak, qrs_onset, 4)
+    steepness = np.abs(leads.rows)
+    before = np.maximum(leads.peak - c.P_STEEPEST_REACH, 0)
+    after = np.minimum(leads.peak + c.P_STEEPEST_REACH + 1, leads.stop - 2)
+    top = np.where(within(steepness.shape[1], before, after), steepness, 0).max(axis=1)
+    largest = top.reshape(len(peak), -1).max(axis=1).repeat(len(top) // len(peak))
+    threshold = np.maximum(np.float32(c.P_SLOPE_SHARE) * top, np.float32(c.P_SLOPE_OF_LARGEST) * largest)
+    run = c.P_SLOPE_QUIET_SAMPLES
+    longest = running_max(steepness, run)
+    rise, fall = highest(steepness, before, leads.peak + 1), highest(steepness, leads.peak, after)
+    onset = last_below(longest, threshold, np.zeros_like(rise), rise - run + 2) + run - 1
+    offset = first_below(longest, threshold, fall, np.maximum(leads.stop - run + 1, fall + 1))
+    return leads.outermost((onset.astype(np.float64), offset.astype(np.float64)), 3, np.ones(top.shape, np.bool_))
+
+
+def p_correlation(
+    signals: Signal, starts: Index, used: NDArray[np.bool_], waves: Signal, p: PWave
+) -> NDArray[np.float32]:
+    """Median over the used beats of the correlation of their P, over 8 leads, with the median beat's.
+
+    Args:
+        signals: (n, 8, 5000) filtered recordings.
+        starts: (n, slots) sample at which a beat's window begins; any valid one in unused slots.
+        used: (n, slots) beats that entered the median beat.
+        waves: (n, 8, 600) median beats.
+        p: P waves on the median beat.
+    """
+    width = 2 * c.P_HALF_MOST + 10
+    rows = np.arange(len(signals))
+    first = np.minimum(p.onset, waves.shape[-1] - width)
+    inside = within(width, np.zeros_like(first), np.maximum(p.offset - first, 1)).astype(np.float32)
+    samples = inside.sum(axis=1)
+    product, own, common = np.zeros((3, used.shape[1], len(signals)), np.float32)
+    for lead in range(signals.shape[1]):
+        single = sliding_window_view(signals[:, lead], width, axis=1)[rows, (starts + first[:, None]).T]
+        single = _centred(single, inside, samples)
+        median = _centred(sliding_window_view(waves[:, lead], width, axis=1)[rows, first], inside, samples)
+        product += np.einsum("bnt,nt->bn", single, median)
+        own += np.einsum("bnt,bnt->bn", single, single)
+        common += np.einsum("nt,nt->n", median, median)
+    correlation = product / np.sqrt(np.maximum(own * common, np.finfo(np.float32).tiny))
+    ordered = np.sort(np.where(used.T, correlation, np.float32(np.inf)), axis=0)
+    counts = np.maximum(used.sum(axis=1), 1)
+    middle = (ordered[(counts - 1) // 2, rows] + ordered[counts // 2, rows]) * np.float32(0.5)
+    return np.where(used.any(axis=1), middle, np.float32(0))
+
+
+def _centred(values: Signal, inside: Signal, samples: Signal) -> Signal:
+    """Values less their mean inside the P wave, zero outside it."""
+    mean = (values * inside).sum(axis=-1) / samples
+    centred: Signal = (values - mean[..., None]) * inside
+    return centred

@@ -1,0 +1,68 @@
+"""QRS onset and offset: the earliest and the latest steepness in any lead, but for two.
+
+12SL takes the earliest onset and the latest offset of all leads (12SL Physician's Guide). The outermost two of twelve
+leads are passed over here, so that noise or a fault in one of them, and in those derived from it, decides nothing.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.leads import to_twelve_leads
+from pipeline.measurement import constants as c
+from pipeline.measurement.filters import sum_of_squares
+from pipeline.measurement.humps import Index, Signal, cut_out, highest, running_max, slopes
+
+
+def qrs_bounds(quick: Signal, medium: Signal) -> tuple[Index, Index]:
+    """Global QRS onset and offset, (n,) samples of the median beat.
+
+    Args:
+        quick: (n, 8, 600) µV, smoothed over `SMOOTHING_QUICK`, for the onset.
+        medium: the same, smoothed over `SMOOTHING_MEDIUM`, for the offset, which ends less abruptly.
+    """
+    onset_at, before, after = _sides(slopes(quick))
+    onset = onset_at - _third(_edges(before, after, c.PQ_QUIET, c.QRS_BEFORE_MOST))
+    offset_at, before, after = _sides(slopes(medium))
+    offset = offset_at + _third(_edges(after, before, c.ST_QUIET, c.QRS_AFTER_MOST))
+    return onset, offset
+
+
+def _sides(lead_slopes: Signal) -> tuple[Index, Signal, Signal]:
+    """The steepest point, (n,), and every lead's steepness from there backwards and forwards, (n, 12, width)."""
+    middle = np.full(len(lead_slopes), c.BEAT_BEFORE)
+    velocity = np.sqrt(sum_of_squares(lead_slopes))
+    steepest = highest(velocity, middle - c.QRS_REACH, middle + c.QRS_REACH)
+    before, after = c.PQ_QUIET[0], c.ST_QUIET[0]
+    steepness = np.abs(to_twelve_leads(cut_out(lead_slopes, steepest - before, before + after)))
+    return steepest, steepness[..., before::-1], steepness[..., before:]
+
+
+def _edges(outwards: Signal, other_side: Signal, quiet: tuple[int, int], most: int) -> Index:
+    """(n, 12) samples from the steepest point outwards to where the lead stays quiet for 14 ms.
+
+    Quiet is a share of the lead's steepest slope, or a multiple of what the slow waves beyond the QRS have.
+
+    Args:
+        outwards: (n, 12, width) steepness from the steepest point outwards.
+        other_side: the same to the other side, where the lead may be steeper.
+        quiet: how many samples, and which of them in order of size tells the steepness of the slow waves.
+        most: samples to look at.
+    """
+    top = np.maximum(outwards[..., :most].max(axis=-1), other_side[..., : c.QRS_BEFORE_MOST].max(axis=-1))
+    samples, rank = quiet
+    slow_waves = np.partition(outwards[..., :samples], rank, axis=-1)[..., rank]
+    share = np.clip(
+        np.float32(c.QRS_QUIET_FACTOR) * slow_waves,
+        np.float32(c.QRS_EDGE_SHARE) * top,
+        np.float32(c.QRS_EDGE_MOST) * top,
+    )
+    threshold = np.maximum(share, np.float32(c.QRS_EDGE_OF_LARGEST) * top.max(axis=1, keepdims=True))
+    ahead = running_max(outwards[..., : most + c.QRS_QUIET_SAMPLES], c.QRS_QUIET_SAMPLES)
+    ended: NDArray[np.bool_] = ahead <= threshold[..., None]
+    return np.where(ended.any(axis=-1), ended.argmax(axis=-1), most)
+
+
+def _third(distances: Index) -> Index:
+    """(n,) the third largest of each record's distances."""
+    third: Index = np.sort(distances, axis=1)[:, -3]
+    return third

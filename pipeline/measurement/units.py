@@ -33,7 +33,8 @@ def _wrong_unit(signal: NDArray[Any], height: float) -> str | None:
         return f"swings by {height / 1000:.0f} mV, as no ECG does, so its unit is not µV. Convert it to µV"
     for unit, factor in (("mV", 1e3), ("V", 1e6)) if height < lowest else ():
         if lowest <= height * factor <= highest and _is_ecg(signal * factor):
-            return f"swings by {height:.2g} µV, but is an ECG if that is {unit}. Multiply it by {factor:,.0f}"
+            remedy = f"Correct its unit, or multiply by {factor:,.0f}"
+            return f"swings by {height:.2g} µV, but is an ECG if that is {unit}. {remedy}"
     return None
 
 

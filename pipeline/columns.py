@@ -39,8 +39,8 @@ _FIDUCIALS = tuple(
 _AMPLITUDES = {
     "p": "P wave: signed extremum relative to the chord from P onset to P offset",
     "q": "Q wave: magnitude of the negative deflection before R, relative to QRS onset; 0 where absent",
-    "r": "R wave: height of the positive deflection relative to QRS onset; 0 where absent",
-    "s": "S wave: magnitude of the negative deflection after R, relative to QRS onset; 0 where absent",
+    "r": "R wave: height of the first positive deflection relative to QRS onset, however small; 0 where absent",
+    "s": "S wave: magnitude of the first negative deflection after R, relative to QRS onset; 0 where absent",
     "stj": "level at the J point (QRS offset) relative to QRS onset",
     "stm": "level at J + RR/16 relative to QRS onset",
     "ste": "level at J + RR/8 relative to QRS onset",

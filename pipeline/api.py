@@ -10,8 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.dataset import Dataset, open_dataset
-from pipeline.errors import InputError, RecipeError
-from pipeline.leads import MICROVOLTS, SAMPLES, SAMPLING_RATE_HZ, STORED_LEADS
+from pipeline.errors import RecipeError
+from pipeline.leads import SAMPLES, SAMPLING_RATE_HZ, STORED_LEADS
 from pipeline.recipe import MOST_RECORDS
 from pipeline.rows import interpreted_rows
 from pipeline.shards import BLOCK
@@ -52,7 +52,8 @@ def measure(signals_uv: NDArray[Any], *, sampling_rate_hz: float = SAMPLING_RATE
 
     Args:
         signals_uv: (records, 8 or 12, 5000), 10 s at 500 Hz; 8 leads I, II, V1-V6, or 12 in the order of `LEADS`, of
-            which III, aVR, aVL and aVF are not measured but derived; they may not contradict I and II.
+            which III, aVR, aVL and aVF are not measured but derived; they may not contradict I and II. An array
+            cannot name its leads; a wrong order is caught only in part, and I and II exchanged are not.
         sampling_rate_hz: of the signals, 250 or more; what is not 500 is resampled by `scipy.signal.resample_poly`.
         units: of the signals, `uV` or `mV`.
 
@@ -61,29 +62,26 @@ def measure(signals_uv: NDArray[Any], *, sampling_rate_hz: float = SAMPLING_RATE
         carries its unit and description; what could not be measured is null.
 
     Raises:
-        InputError: for another shape, rate or unit, and for samples that are not numbers.
+        InputError: for another shape, rate or unit, and for samples that are not numbers or not in that unit.
     """
-    from pipeline.inputs.array import check_shape, read_from_array
+    from pipeline.inputs.array import check_array, read_from_array
     from pipeline.inputs.limb_leads import REMARK
-    from pipeline.inputs.samples import check_rate
 
-    check_rate("signals", sampling_rate_hz)
-    if units.lower() not in MICROVOLTS:
-        raise InputError(f"signals are in {units!r}, which is not known. Give units 'uV' or 'mV'")
-    signals, microvolts = np.asarray(signals_uv), MICROVOLTS[units.lower()]
-    check_shape("signals of", signals, sampling_rate_hz)
-    if signals.shape[1] == len(STORED_LEADS) and sampling_rate_hz == SAMPLING_RATE_HZ and microvolts == 1:
-        return interpreted_rows(signals)
-    if signals.dtype.kind not in "iuf":
-        raise InputError(f"signals of type {signals.dtype} are not numbers. Give integers or floats")
-    read = [
-        read_from_array(f"record {number}", signal, sampling_rate_hz, microvolts)
-        for number, signal in enumerate(signals)
-    ]
-    if odd := [number for number, each in enumerate(read) if REMARK in each.remarks]:
+    signals = np.asarray(signals_uv)
+    microvolts = check_array("signals", signals, sampling_rate_hz, units)
+    as_stored = (len(STORED_LEADS), SAMPLING_RATE_HZ, 1)
+    if signals.dtype == np.int16 and (signals.shape[1], sampling_rate_hz, microvolts) == as_stored:
+        return interpreted_rows(signals)  # a dataset's are measured as in its table, whatever they look like
+    stored = np.empty((len(signals), len(STORED_LEADS), SAMPLES), np.float32)
+    odd = []
+    for number, signal in enumerate(signals):
+        recording = read_from_array(f"record {number}", signal, sampling_rate_hz, microvolts)
+        stored[number] = recording.signal
+        if REMARK in recording.remarks:
+            odd.append(number)
+    if odd:
         warnings.warn(f"{len(odd)} records, {odd[0]} the first, {REMARK}", stacklevel=2)
-    stored = np.array([each.signal for each in read], np.float32)
-    return interpreted_rows(stored.reshape(len(signals), len(STORED_LEADS), SAMPLES))
+    return interpreted_rows(stored)
 
 
 def _record_numbers(ids: Sequence[int]) -> NDArray[np.int64]:

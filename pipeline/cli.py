@@ -19,16 +19,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    return one_line("ecg-foundry", lambda: int(options.run(options)), debug=options.debug)
+    return one_line(
+        "ecg-foundry", lambda: int(options.run(options)), debug=options.debug, goes_on=options.run is _build
+    )
 
 
-def one_line(program: str, command: Callable[[], int], *, debug: bool = False) -> int:
+def one_line(program: str, command: Callable[[], int], *, debug: bool = False, goes_on: bool = True) -> int:
     """Run a command; what is the input's or the surroundings' fault becomes one line and an exit status.
 
     Args:
         program: name to print before the line.
         command: gives the exit status.
         debug: let the traceback through.
+        goes_on: whether the command, once stopped, goes on where it was when it is run again.
     """
     signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -42,7 +45,8 @@ def one_line(program: str, command: Callable[[], int], *, debug: bool = False) -
             raise
         reason, status = f"{error}. Check the path, its permissions and the free space", 1
     except KeyboardInterrupt as interrupt:
-        print(f"{program}: stopped; run the same command again to go on", file=sys.stderr)
+        again = "; run the same command again to go on" if goes_on else ""
+        print(f"{program}: stopped{again}", file=sys.stderr)
         return int(interrupt.args[0]) if interrupt.args else 130
     print(f"{program}: error: {' '.join(reason.split())}", file=sys.stderr)
     return status
@@ -68,7 +72,12 @@ def _parser() -> argparse.ArgumentParser:
     build.set_defaults(run=_build)
 
     measure = commands.add_parser("measure", help="measure ECGs from WFDB, .npy or a dataset into a Parquet table")
-    measure.add_argument("input", type=Path, help="WFDB folder or record, .npy of shape (n, 8 or 12, 10 s), or dataset")
+    measure.add_argument(
+        "input",
+        type=Path,
+        help="WFDB folder or record, dataset, or .npy of shape (n, 8, 10 s) with the leads I, II, V1 to V6, or (n, 12, "
+        "10 s) with III, aVR, aVL, aVF after II; an array cannot name its leads; a wrong order is caught only in part",
+    )
     measure.add_argument("--out", type=Path, required=True, metavar="TABLE.parquet", help="table to write")
     measure.add_argument("--fs", type=float, help="sampling rate of a .npy, in Hz; 250 or more, resampled to 500")
     measure.add_argument("--units", choices=("uV", "mV"), help="unit of a .npy")

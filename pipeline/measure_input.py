@@ -1,7 +1,7 @@
 """Measure recordings from outside, or a dataset, into one Parquet table, batch by batch."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,7 @@ import pyarrow.parquet as pq
 from pipeline.columns import INTERPRETED, MEASURED, QUALITY, RECORD_ID, RECORD_NAME, Column, schema
 from pipeline.dataset import MANIFEST, check_output, open_dataset
 from pipeline.errors import InputError
-from pipeline.inputs import BATCH, Batch, Recordings, open_recordings
-from pipeline.measurement import wrong_units
+from pipeline.inputs import BATCH, Batch, Recordings, check_nothing_stated, open_recordings
 from pipeline.progress import progress_bar
 from pipeline.rows import interpreted_rows
 from pipeline.store.files import replacing, writing
@@ -62,6 +61,7 @@ def measure_input(
     remarks: Counter[str] = Counter()
     refused: list[str] = []
     if (source / MANIFEST).is_file():
+        check_nothing_stated(source, sampling_rate_hz, units)
         dataset = open_dataset(source)
         total, named = len(dataset), False
         batches = _dataset_batches(source, total)
@@ -80,7 +80,7 @@ def measure_input(
 def _dataset_batches(folder: Path, total: int) -> Iterator[Batch]:
     for start in range(0, total, BATCH):
         stop = min(start + BATCH, total)
-        yield Batch(np.arange(start, stop), None, read_signals(folder, start, stop), remarks=())
+        yield Batch(np.arange(start, stop), (), read_signals(folder, start, stop), Counter())
 
 
 def _usable_batches(
@@ -89,29 +89,12 @@ def _usable_batches(
     """The batches of an input without what cannot be measured; remarks and refusals are collected."""
     try:
         for batch in recordings.read_batches(refused=refused if skip_bad else None):
-            usable = _in_microvolts(batch, recordings.label, refused if skip_bad else None)
-            remarks.update(remark for each in usable.remarks for remark in each)
-            if len(usable.numbers):
-                yield usable
+            remarks.update(batch.remarks)
+            yield batch
     except InputError as error:
         if recordings.total == 1:
             raise
         raise InputError(f"{error}; with --skip-bad the others are measured") from error
-
-
-def _in_microvolts(batch: Batch, label: Callable[[int], str], refused: list[str] | None) -> Batch:
-    """A batch without recordings that are in another unit than they say."""
-    reasons = wrong_units(batch.signals)
-    wrong = [
-        f"{label(int(number))} {reason}"
-        for number, reason in zip(batch.numbers, reasons, strict=True)
-        if reason is not None
-    ]
-    if wrong and refused is None:
-        raise InputError(wrong[0])
-    if wrong and refused is not None:
-        refused += wrong
-    return batch.keep([reason is None for reason in reasons])
 
 
 def _write(path: Path, columns: tuple[Column, ...], batches: Iterator[Batch], total: int) -> None:
@@ -131,4 +114,4 @@ def _write(path: Path, columns: tuple[Column, ...], batches: Iterator[Batch], to
 def _rows(batch: Batch) -> pa.Table:
     table = interpreted_rows(batch.signals)
     table = table.append_column(RECORD_ID.name, pa.array(batch.numbers))
-    return table if batch.names is None else table.append_column(RECORD_NAME.name, pa.array(batch.names))
+    return table.append_column(RECORD_NAME.name, pa.array(batch.names)) if batch.names else table

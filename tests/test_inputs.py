@@ -58,7 +58,7 @@ def edit(header: Path, old: str, new: str) -> Path:
 
 
 def read(source: Path, **units: Any) -> NDArray[np.float32]:
-    return np.concatenate([signals for _, signals in open_recordings(source, **units).batches()])
+    return np.concatenate([batch.signals for batch in open_recordings(source, **units).read_batches()])
 
 
 def refused(source: Path, *parts: str, **units: Any) -> None:
@@ -144,7 +144,7 @@ class TestRefusedRecords:
     def test_nan(self, tmp_path: Path) -> None:
         signal = leads_mv(8)
         signal[100:107, 3] = np.nan
-        refused(write_record(tmp_path, signal=signal), "7 invalid samples (NaN) in lead V2")
+        refused(write_record(tmp_path, signal=signal), "7 invalid samples (NaN or infinite) in lead V2")
 
     @pytest.mark.parametrize("rate", [100, 249, 64000])
     def test_sampling_rate(self, tmp_path: Path, rate: int) -> None:
@@ -243,10 +243,10 @@ class TestArray:
         np.save(tmp_path / "x.npy", samples.astype(dtype))
         recordings = open_recordings(tmp_path / "x.npy", sampling_rate_hz=500, units="uV")
         assert (recordings.total, recordings.names) == (5, ())
-        batches = list(recordings.batches(size=2))
-        assert [names for names, _ in batches] == [None] * 3
-        assert [signals.dtype for _, signals in batches] == [np.float32] * 3
-        np.testing.assert_array_equal(np.concatenate([signals for _, signals in batches]), samples)
+        batches = list(recordings.read_batches(size=2))
+        assert [batch.names for batch in batches] == [()] * 3
+        assert [batch.signals.dtype for batch in batches] == [np.float32] * 3
+        np.testing.assert_array_equal(np.concatenate([batch.signals for batch in batches]), samples)
 
     def test_twelve_leads_in_millivolts(self, tmp_path: Path) -> None:
         samples = np.arange(12.0)[None, :, None] + np.zeros((1, 12, SAMPLES))
@@ -262,10 +262,27 @@ class TestArray:
         refused(tmp_path / "x.npy", "not (records, 8 or 12, 2500)", sampling_rate_hz=250, units="uV")
         refused(tmp_path / "x.npy", "sampled at 100 Hz", sampling_rate_hz=100, units="uV")
 
-    @pytest.mark.parametrize("shape", [(), (5000,), (8, 5000), (1, 9, 5000), (1, 8, 4999), (0, 8, 5000)])
-    def test_shape(self, tmp_path: Path, shape: tuple[int, ...]) -> None:
+    @pytest.mark.parametrize("given", [{"sampling_rate_hz": 500}, {"units": "mV"}, GIVEN])
+    def test_wfdb_states_its_own(self, tmp_path: Path, given: dict[str, Any]) -> None:
+        header = write_record(tmp_path / "w")
+        for source in (header, tmp_path / "w"):
+            refused(source, "--fs and --units are for a .npy", **given)
+
+    @pytest.mark.parametrize(
+        ("shape", "hint"),
+        [
+            ((), "give 8 leads"),
+            ((5000,), "give 8 leads"),
+            ((8, 5000), "signals[numpy.newaxis]"),
+            ((1, 9, 5000), "give 8 leads (I, II, V1 to V6) or 12"),
+            ((1, 5000, 8), "signals.transpose(0, 2, 1)"),
+            ((1, 8, 4999), "give 10 s at 500 Hz"),
+            ((0, 8, 5000), "at least one"),
+        ],
+    )
+    def test_shape(self, tmp_path: Path, shape: tuple[int, ...], hint: str) -> None:
         np.save(tmp_path / "x.npy", np.zeros(shape))
-        refused(tmp_path / "x.npy", **GIVEN)
+        refused(tmp_path / "x.npy", hint, **GIVEN)
 
     @pytest.mark.parametrize("dtype", ["bool", "complex64", "U1", "M8[s]"])
     def test_dtype(self, tmp_path: Path, dtype: str) -> None:
@@ -289,7 +306,7 @@ class TestArray:
         samples = np.zeros((3, 8, SAMPLES))
         samples[2, 1, :5] = np.nan
         np.save(tmp_path / "x.npy", samples)
-        refused(tmp_path / "x.npy", "record 2: 5 invalid samples (NaN) in lead II", **GIVEN)
+        refused(tmp_path / "x.npy", "record 2: 5 invalid samples (NaN or infinite) in lead II", **GIVEN)
 
 
 @pytest.mark.parametrize(("folder", "total"), [("ludb/data", 100), ("muse", 3), ("raw-12lead", 40)])
@@ -298,8 +315,7 @@ def test_public_recordings_are_read_whole(folder: str, total: int) -> None:
         pytest.skip(f"{RECORDINGS / folder} is not there")
     recordings = open_recordings(RECORDINGS / folder)
     assert recordings.total == len(set(recordings.names)) == total
-    for names, signals in recordings.batches(size=64):
-        assert names is not None
-        assert signals.shape == (len(names), 8, SAMPLES)
-        assert (np.abs(signals).max(axis=(1, 2)) < 10_000).all()  # µV: an ECG, not mV nor ADC units
-        assert (signals.std(axis=(1, 2)) > 20).all()
+    for batch in recordings.read_batches(size=64):
+        assert batch.signals.shape == (len(batch.names), 8, SAMPLES)
+        assert (np.abs(batch.signals).max(axis=(1, 2)) < 10_000).all()  # µV: an ECG, not mV nor ADC units
+        assert (batch.signals.std(axis=(1, 2)) > 20).all()

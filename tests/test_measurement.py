@@ -19,6 +19,7 @@ from pipeline.measurement.medians import median_of_slots
 
 # Synthetic beats: positions and widths in samples of 2 ms relative to R, heights of the 8 leads in µV
 RR = 430
+R_AT = 150
 P_ONSET, P_SAMPLES = -92, 52
 QRS_ONSET, QRS_OFFSET = -20, 26
 T_PEAK, T_HALF = 140, 60
@@ -39,34 +40,50 @@ def _triangle(length: int, start: float, peak: float, end: float) -> NDArray[np.
     return np.interp(np.arange(length), [start, peak, end], [0.0, 1.0, 0.0])
 
 
-def _beat(st_uv: float = 0.0, p_share: float = 1.0, t_share: float = 1.0) -> NDArray[np.float64]:
-    """(8, 500) one beat, R at sample 150: raised-cosine P and T, triangular Q, R and S, a shifted ST segment."""
-    r = 150
-    p = _hump(500, r + P_ONSET + P_SAMPLES / 2, P_SAMPLES / 2)
-    q = _triangle(500, r + QRS_ONSET, r - 14, r - 8)
-    up = _triangle(500, r - 8, r, r + 8)
-    s = _triangle(500, r + 8, r + 15, r + QRS_OFFSET)
-    t = _hump(500, r + T_PEAK, T_HALF)
+def _beat(
+    st_uv: float = 0.0,
+    p_share: float = 1.0,
+    t_share: float = 1.0,
+    *,
+    p_onset: int = P_ONSET,
+    p_samples: int = P_SAMPLES,
+    widen: float = 1.0,
+    t_peak: int = T_PEAK,
+    t_half: int = T_HALF,
+    r: int = R_AT,
+) -> NDArray[np.float64]:
+    """(8, 500) one beat: raised-cosine P and T, triangular Q, R and S, a shifted ST segment; widen stretches the QRS."""
+    p = _hump(500, r + p_onset + p_samples / 2, p_samples / 2)
+    q, up, s = (
+        _triangle(500, *(r + widen * corner for corner in corners))
+        for corners in ((QRS_ONSET, -14, -8), (-8, 0, 8), (8, 15, QRS_OFFSET))
+    )
+    t = _hump(500, r + t_peak, t_half)
     shift = np.interp(np.arange(500), [r + 14, r + QRS_OFFSET, r + 160, r + 240], [0.0, st_uv, st_uv, 0.0])
     waves = ((p, P_HEIGHTS, p_share), (q, Q_HEIGHTS, 1), (up, R_HEIGHTS, 1), (s, S_HEIGHTS, 1), (t, T_HEIGHTS, t_share))
     beat = sum(np.outer(heights, wave) * share for wave, heights, share in waves)
     return np.asarray(beat) + shift
 
 
-def _record(beat: NDArray[np.float64], peaks: list[int], noise_uv: float = 3.0) -> NDArray[np.float64]:
-    """(8, 5000) the beat at every peak, with white noise so that two beats are never the same."""
-    signal = np.random.default_rng(1).normal(0, noise_uv, (8, SAMPLES + 1000))
+def _record(
+    beat: NDArray[np.float64], peaks: list[int], noise_uv: float = 3.0, r: int = R_AT, samples: int = SAMPLES
+) -> NDArray[np.float64]:
+    """(8, samples) the beat at every peak, with white noise so that two beats are never the same."""
+    signal = np.random.default_rng(1).normal(0, noise_uv, (8, samples + 1000))
     for peak in peaks:
-        signal[:, 500 + peak - 150 : 500 + peak + 350] += beat
+        signal[:, 500 + peak - r : 1000 + peak - r] += beat
     return signal[:, 500:-500]
 
 
-def _regular(beat: NDArray[np.float64], rr: int = RR, noise_uv: float = 3.0) -> dict[str, Any]:
+def _jittering(rr: int = RR, samples: int = SAMPLES) -> list[int]:
+    """R peaks of a rhythm that varies a little, on average regular."""
+    at = range(170, samples + 100, rr)
+    return [place + shift for place, shift in zip(at, np.resize([0, 4, -4, 2, -2], len(at)).tolist(), strict=True)]
+
+
+def _regular(beat: NDArray[np.float64], rr: int = RR, noise_uv: float = 3.0, r: int = R_AT) -> dict[str, Any]:
     """The measured row of a record with jittering but on average regular beats."""
-    count = SAMPLES // rr
-    jitter = np.resize([0, 4, -4, 2, -2], count)
-    peaks = [int(170 + i * rr + jitter[i]) for i in range(count) if 170 + i * rr < SAMPLES + 100]
-    return _row(_record(beat, peaks, noise_uv))
+    return _row(_record(beat, _jittering(rr), noise_uv, r))
 
 
 def _row(signal: NDArray[Any]) -> dict[str, Any]:

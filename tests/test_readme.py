@@ -54,6 +54,11 @@ def test_the_map_of_the_code_is_true() -> None:
         assert (ROOT / re.split(r"[ ,]", line)[0]).exists(), line
 
 
+def test_links_lead_somewhere() -> None:
+    for link in re.findall(r"\]\((?!http)([^)]*)\)", README):
+        assert (ROOT / link).exists(), link
+
+
 def test_the_two_commands_are_targets_of_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"^make (\w+)", README, re.MULTILINE):

@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from matplotlib.patches import StepPatch
 
 from pipeline.cli import main
 from pipeline.columns import TABLE_SCHEMA
@@ -20,10 +22,10 @@ from pipeline.dataset import Dataset, open_dataset
 from pipeline.errors import InputError
 from pipeline.report import published
 from pipeline.report.comparison import Cell, Comparison, Row, described, pearson, rounded
-from pipeline.report.figures import draw_figures
+from pipeline.report.figures import _overlay, draw_figures
 from pipeline.report.folder import KIND, default_folder, make_report
 from pipeline.report.markdown import report_markdown
-from pipeline.report.records import COLUMNS, PERMISSIVE, STRICT, Records, membership
+from pipeline.report.records import COLUMNS, OPTIONAL, PERMISSIVE, STRICT, Records, membership
 from pipeline.report.statistics import Reason, Share, Statistics, opinion, statistics
 from pipeline.report.text import number, percent_text, report_text
 from pipeline.second_opinion import SECOND_OPINION, SECOND_OPINION_SCHEMA
@@ -42,13 +44,9 @@ UNMEASURABLE: RowValues = {
 
 def records(*rows: RowValues) -> Records:
     """Rows of a measurement table; what a row does not name is null."""
-    names = [*COLUMNS, *(name for name in (STRICT, PERMISSIVE) if any(name in row for row in rows))]
-    schema = pa.schema([_field(name) for name in names])
+    names = [*COLUMNS, *(name for name in OPTIONAL if any(name in row for row in rows))]
+    schema = pa.schema([TABLE_SCHEMA.field(name) for name in names])
     return Records(pa.Table.from_pylist([dict.fromkeys(names) | row for row in rows], schema=schema))
-
-
-def _field(name: str) -> pa.Field:
-    return pa.field(name, pa.bool_()) if name in {STRICT, PERMISSIVE} else TABLE_SCHEMA.field(name)
 
 
 def row_of(table: Comparison, column: str, which: str = "normal") -> Row:
@@ -199,6 +197,35 @@ def test_strict_and_permissive_shares() -> None:
     found = statistics(records(*rows, UNMEASURABLE | {STRICT: None, PERMISSIVE: None}))
     assert share(found, STRICT) == Share(1, 25.0, 1)
     assert share(found, PERMISSIVE) == Share(3, 75.0, 1)
+
+
+def test_sinus_arrhythmia_is_a_share_of_the_normal_records() -> None:
+    irregular = {"statements": [22, 251, 1684]}
+    found = statistics(records(NORMAL | irregular, NORMAL, NORMAL, NORMAL, ABNORMAL | irregular, UNMEASURABLE))
+    assert share(found, "sinus_arrhythmia") == Share(1, 25.0, 0, 7_726, 6.333981)
+    assert share(statistics(records(ABNORMAL)), "sinus_arrhythmia") == Share(0, None, 0, 7_726, 6.333981)
+
+
+def test_exact_duplicates_are_counted_where_the_table_tells(dataset: Dataset) -> None:
+    rows = [NORMAL | {"signal_sha256": digest} for digest in ("a", "b", "a", "c", "a", "c", None, None)]
+    for some, expected in ((rows, 5), (rows[:2], 0), ([NORMAL], None)):
+        found = statistics(records(*some))
+        assert found.duplicates == expected
+        for text in (report_text(dataset.manifest, found), report_markdown(dataset.manifest, found, [])):
+            assert ("Exact duplicates" in text) == (expected is not None)
+            assert (f"Exact duplicates: {expected} records" in text) == (expected is not None)
+
+
+def test_voltage_criteria_are_called_so(dataset: Dataset) -> None:
+    found = statistics(records(ABNORMAL | {"statements": [22, 482, 531, 542, 1699]}))
+    for text in (report_text(dataset.manifest, found), report_markdown(dataset.manifest, found, [])):
+        assert " only reason " in text
+        assert "criterion: Sokolow-Lyon" in text
+    assert {reason.code: reason.text for reason in found.reasons} == {
+        482: "Nonspecific intraventricular block",
+        531: "criterion: Sokolow-Lyon",
+        542: "Minimal voltage criteria for LVH, may be normal variant",
+    }
 
 
 def test_reasons_by_hand() -> None:
@@ -455,8 +482,36 @@ def test_the_text_marks_what_is_out_and_says_what_is_no_check(dataset: Dataset) 
         "R in V5, µV normal 2026 1275 +751* 0 367 -367* 2026 620 +1406* 2026 2026 0 0 0".split()  # noqa: SIM905
     )
     for text in (report_text(dataset.manifest, found), report_markdown(dataset.manifest, found, [])):
-        assert "no independent check" in " ".join(text.split())
+        words = " ".join(text.split())
+        assert "no independent check" in words
+        assert "Nor are those of all records wholly one" in words
         assert "ground truth" not in text.lower().replace("ground_truth", "")
+
+
+def test_tolerances_are_told_as_they_are_applied(dataset: Dataset) -> None:
+    rows = [NORMAL | {"heart_rate_bpm": rate, "qt_interval_ms": qt} for rate, qt in ((70, 390), (71, 400), (72, None))]
+    for some, over in ((rows, "over 0 to 2 records"), (rows[:1], "over 0 to 1 records"), ([], "over 0 records")):
+        assert over in report_markdown(dataset.manifest, statistics(records(*some)), [])
+    text = report_markdown(dataset.manifest, statistics(records()), [])
+    for words in (
+        "Tolerance: Heart rate 1 bpm, P duration 6 ms, QT interval 4 ms,",
+        "T in V5 25 µV, and 0.5 more because",
+        "3 ms for the mean of PR, QRS, QT and QTcF; 15 % for the SD of PR, QRS, QT and QTcF; 4 degrees for the mean",
+        "15 µV or 5 %, whichever is more, for the mean of R in each lead; the rest have none",
+    ):
+        assert words in text
+
+
+@pytest.mark.parametrize(("n", "counts", "outside"), [(999, [1, 997, 1], 0), (1000, [998], 2), (2500, [2496], 4)])
+def test_a_distribution_leaves_out_a_thousandth_at_either_end(n: int, counts: list[int], outside: int) -> None:
+    cut = n // 1000 or 1
+    values = np.array([np.nan, *[60.0] * cut, *[70.0] * (n - 2 * cut), *[80.0] * cut])
+    axes = Figure().subplots()
+    assert _overlay(axes, values, values, 1) == max(counts)
+    assert [text.get_text() for text in axes.texts] == [f"{outside} outside"]
+    filled = axes.patches[0]
+    assert isinstance(filled, StepPatch)
+    assert [count for count in filled.get_data()[0] if count] == counts
 
 
 def test_the_subset_says_that_it_is_one(dataset: Dataset) -> None:

@@ -18,19 +18,23 @@ OUT = Path(__file__).parents[2] / "docs" / "accuracy.md"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     usage = "make accuracy LUDB=DIR MUSE=DIR [PTBXL=FILE] [RAW=DIR]"
-    parser = argparse.ArgumentParser(prog="accuracy", usage=usage, description="Score the measurement.")
+    about = "Score the measurement and overwrite docs/accuracy.md. A collection not given leaves its section empty."
+    whole = "The whole document: make accuracy LUDB=DIR MUSE=DIR PTBXL=FILE RAW=DIR"
+    parser = argparse.ArgumentParser(prog="accuracy", usage=usage, description=about, epilog=whole)
     parser.add_argument("--LUDB", dest="ludb", type=Path, metavar="DIR", help="LUDB: ludb.csv and data/")
     parser.add_argument("--MUSE", dest="muse", type=Path, metavar="DIR", help="MUSE exports: JSON and WFDB")
     parser.add_argument(
         "--PTBXL", dest="ptbxl", type=Path, metavar="FILE", help="PTB-XL with normalised leads, Parquet"
     )
     parser.add_argument("--RAW", dest="raw", type=Path, metavar="DIR", help="WFDB records")
-    parser.add_argument("--out", type=Path, default=OUT, metavar="FILE", help="document to write (default %(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=OUT, metavar="FILE", help="document to overwrite (default %(default)s)"
+    )
     options = parser.parse_args(arguments)
     if options.ludb is None or options.muse is None:
         parser.print_usage(sys.stderr)
         return 2
-    return one_line("accuracy", lambda: _run(options))
+    return one_line("accuracy", lambda: _run(options), goes_on=False)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -43,6 +47,9 @@ def _run(options: argparse.Namespace) -> int:
     with writing(options.out), replacing(options.out.absolute()) as temporary:
         temporary.write_text(text, encoding="utf-8")
     print(text, end="")
+    empty = [name for name in ("PTBXL", "RAW") if not getattr(options, name.lower())]
+    if empty:
+        print(f"accuracy: {options.out} is written; empty, because not given: {', '.join(empty)}", file=sys.stderr)
     return 0
 
 

@@ -77,5 +77,5 @@ def _slope(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
 
 def measured_rows(recordings: Recordings) -> Iterator[tuple[str, Row]]:
     """Measure named recordings, a batch at a time; gives (record name, row) in their order."""
-    for names, signals in recordings.batches():
-        yield from zip(names or (), measure(signals).to_pylist(), strict=True)
+    for batch in recordings.read_batches():
+        yield from zip(batch.names, measure(batch.signals).to_pylist(), strict=True)

@@ -15,6 +15,7 @@ TITLES = {"p_duration_ms": "P", "pr_interval_ms": "PR", "qrs_duration_ms": "QRS"
     "t_axis_deg": "T axis, °",
 }
 AMPLITUDES = {"r": "R", "s": "S", "stj": "STJ", "t": "T", "p": "P", "q": "Q", "stm": "STM", "ste": "STE"}
+EVEN = "near-normal, even numbers"
 WORST = 5
 NONE = "–"
 
@@ -59,7 +60,7 @@ def _groups(cases: Sequence[ludb.Case]) -> dict[str, Sequence[ludb.Case]]:
     """Near-normal records, all, and where LUDB is whole the near-normal ones on which no constant was chosen."""
     near_normal = [case for case in cases if case.near_normal]
     even = [case for case in near_normal if case.name.isdigit() and int(case.name) % 2 == 0]
-    return {"near-normal": near_normal, "all": cases} | ({"near-normal, even numbers": even} if even else {})
+    return {"near-normal": near_normal, "all": cases} | ({EVEN: even} if even else {})
 
 
 def _ludb(groups: Groups) -> list[str]:
@@ -69,7 +70,7 @@ def _ludb(groups: Groups) -> list[str]:
     doubted = sum(case.name in false_p and flag in case.row["quality_flags"] for case in groups["all"])
     held_out = (
         "The even-numbered ones had no part in that and have rows of their own."
-        if len(groups) > 2
+        if EVEN in groups
         else "No even-numbered record was given, so that every figure of this section is in-sample."
     )
     return [
@@ -169,14 +170,15 @@ def _worst_tables(groups: Groups) -> Iterable[str]:
 
 
 def _beside(groups: Groups) -> list[str]:
+    in_sample = "in-sample but for even numbers" if EVEN in groups else "in-sample"
     return [
         "## Beside published methods",
         _text(
             "Mean ± SD of the differences in ms, ours first. They stand beside each other, not against each other: "
-            "data, references and whether a beat or a record counts all differ, and ours are in-sample but for even "
-            "numbers. Of 12SL's own accuracy only that of QT is known here. How a figure is known: *read* in the "
-            "publication or its abstract; *from memory*, its text not read, to be checked before it is quoted; *tried "
-            "out*, a published program run on LUDB against the same kind of reference as here."
+            f"data, references and whether a beat or a record counts all differ, and ours are {in_sample}. Of 12SL's "
+            "own accuracy only that of QT is known here. How a figure is known: *read* in the publication or its "
+            "abstract; *from memory*, its text not read, to be checked before it is quoted; *tried out*, a published "
+            "program run on LUDB against the same kind of reference as here."
         ),
         _table(("method", "data", "P", "PR", "QRS", "QT", "known"), _with_ours(groups, published.INTERVALS)),
         _text(

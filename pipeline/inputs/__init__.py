@@ -8,9 +8,9 @@ A recording of another sampling rate, 250 Hz or more, is resampled to 500 Hz; on
 because which 10 s of a longer one are meant is for its owner to say.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -33,24 +33,15 @@ class Batch:
 
     Attributes:
         numbers: (n,) their places in the input.
-        names: the WFDB records' names; None for an array.
+        names: (n,) the WFDB records' names; empty for an array.
         signals: (n, 8, 5000) µV at 500 Hz, leads as in `STORED_LEADS`.
-        remarks: (n,) what was done with each, or is odd about it.
+        remarks: what was done with some of them or is odd about them, and with how many.
     """
 
     numbers: NDArray[np.int64]
-    names: tuple[str, ...] | None
+    names: tuple[str, ...]
     signals: NDArray[np.floating | np.integer]
-    remarks: tuple[tuple[str, ...], ...]
-
-    def keep(self, kept: Sequence[bool]) -> "Batch":
-        """Some of them."""
-        return Batch(
-            self.numbers[list(kept)],
-            None if self.names is None else tuple(compress(self.names, kept)),
-            self.signals[list(kept)],
-            tuple(compress(self.remarks, kept)),
-        )
+    remarks: Counter[str]
 
 
 @dataclass(frozen=True)
@@ -60,19 +51,12 @@ class Recordings:
     Attributes:
         total: how many there are.
         names: the WFDB records' names, with their path inside the folder given; empty for an array.
-        label: gives what an error calls a recording.
         read: reads one recording.
     """
 
     total: int
     names: tuple[str, ...]
-    label: Callable[[int], str]
     read: Callable[[int], Recording]
-
-    def batches(self, size: int = BATCH) -> Iterator[tuple[tuple[str, ...] | None, NDArray[np.float32]]]:
-        """The names (None for an array) and signals of `read_batches`, which says more."""
-        for batch in self.read_batches(size):
-            yield batch.names, batch.signals.astype(np.float32, copy=False)
 
     def read_batches(self, size: int = BATCH, *, refused: list[str] | None = None) -> Iterator[Batch]:
         """Read the recordings a batch at a time, so that memory stays bounded.
@@ -86,7 +70,7 @@ class Recordings:
             Batches of one recording or more.
 
         Raises:
-            InputError: a recording cannot be read or is not a 10 s ECG of the 8 leads.
+            InputError: a recording cannot be read or is not a 10 s ECG of the 8 leads in its unit.
         """
         for start in range(0, self.total, size):
             read: dict[int, Recording] = {}
@@ -100,9 +84,9 @@ class Recordings:
             if read:
                 yield Batch(
                     np.array(list(read), np.int64),
-                    tuple(self.names[number] for number in read) if self.names else None,
+                    tuple(self.names[number] for number in read) if self.names else (),
                     np.stack([each.signal for each in read.values()]),
-                    tuple(each.remarks for each in read.values()),
+                    Counter(remark for each in read.values() for remark in each.remarks),
                 )
 
 
@@ -112,24 +96,34 @@ def open_recordings(source: Path, *, sampling_rate_hz: float | None = None, unit
     Args:
         source: a folder (searched recursively for `*.hea`; other files are ignored), a WFDB record with or
             without `.hea`, or a `.npy`: (n, 8, 10 s) in the order of `STORED_LEADS`, or (n, 12, 10 s) in
-            that of `LEADS`.
-        sampling_rate_hz: of a `.npy`, which cannot state its own. Not looked at for WFDB, whose headers do.
+            that of `LEADS`. An array cannot name its leads; a wrong order is caught only in part.
+        sampling_rate_hz: of a `.npy`, which cannot state its own; of nothing else.
         units: of a `.npy`, `uV` or `mV`; likewise.
 
     Returns:
         The recordings: WFDB records sorted by name, those of an array in its order.
 
     Raises:
-        InputError: there is nothing to read, or the array cannot be used.
+        InputError: there is nothing to read, the array cannot be used, or a rate or units are given for WFDB.
     """
     try:
-        if source.is_dir():
-            return _folder(source)
-        if source.suffix == ".npy":
+        if source.suffix == ".npy" and not source.is_dir():
             return _array(source, sampling_rate_hz, units)
-        return _record(source)
+        recordings = _folder(source) if source.is_dir() else _record(source)
     except OSError as error:
         raise InputError(f"{source}: {error.strerror or error}; check the path and its permissions") from error
+    check_nothing_stated(source, sampling_rate_hz, units)
+    return recordings
+
+
+def check_nothing_stated(source: Path, sampling_rate_hz: float | None, units: str | None) -> None:
+    """Refuse a sampling rate or units for an input that states its own.
+
+    Raises:
+        InputError: names the input.
+    """
+    if sampling_rate_hz is not None or units is not None:
+        raise InputError(f"{source}: --fs and --units are for a .npy; this input states its own, so leave them out")
 
 
 def _folder(folder: Path) -> Recordings:
@@ -154,9 +148,7 @@ def _record(source: Path) -> Recordings:
 
 def _wfdb(headers: dict[str, Path]) -> Recordings:
     paths = list(headers.values())
-    return Recordings(
-        len(paths), tuple(headers), lambda number: str(paths[number]), lambda number: read_record(paths[number])
-    )
+    return Recordings(len(paths), tuple(headers), lambda number: read_record(paths[number]))
 
 
 def _array(source: Path, sampling_rate_hz: float | None, units: str | None) -> Recordings:
@@ -165,9 +157,7 @@ def _array(source: Path, sampling_rate_hz: float | None, units: str | None) -> R
     samples, microvolts = open_array(source, sampling_rate_hz, units)
     rate_hz = float(sampling_rate_hz or 0)
 
-    def label(number: int) -> str:
-        return f"{source}, record {number}"
+    def read(number: int) -> Recording:
+        return read_from_array(f"{source}, record {number}", samples[number], rate_hz, microvolts)
 
-    return Recordings(
-        len(samples), (), label, lambda number: read_from_array(label(number), samples[number], rate_hz, microvolts)
-    )
+    return Recordings(len(samples), (), read)

@@ -9,6 +9,7 @@ from scipy.signal import resample_poly
 
 from pipeline.errors import InputError
 from pipeline.leads import LARGEST_UV, SAMPLES, SAMPLING_RATE_HZ, STORED_LEADS
+from pipeline.measurement.units import check_unit
 
 SECONDS = SAMPLES // SAMPLING_RATE_HZ
 
@@ -79,24 +80,31 @@ def check_samples(name: str, signal: NDArray[np.floating]) -> None:
     if invalid.any():
         lead = int(invalid.argmax())
         raise InputError(
-            f"{name}: {invalid[lead]} invalid samples (NaN) in lead {STORED_LEADS[lead]}; repair or remove it"
+            f"{name}: {invalid[lead]} invalid samples (NaN or infinite) in lead {STORED_LEADS[lead]}; "
+            "repair or remove it"
         )
     if np.abs(signal).max() > LARGEST_UV:
         raise InputError(f"{name}: samples beyond 1 V, which no ECG reaches; correct the units or the gain")
 
 
-def to_recording(signal: NDArray[np.floating], rate_hz: float, remarks: tuple[str, ...] = ()) -> Recording:
-    """Bring checked samples to 500 Hz where they are at another rate.
+def to_recording(name: str, signal: NDArray[np.float32], rate_hz: float, remarks: tuple[str, ...] = ()) -> Recording:
+    """Bring checked samples to 500 Hz where they are at another rate, and hold them against their unit.
 
     Args:
+        name: of the recording.
         signal: (8, samples) µV, 10 s.
         rate_hz: their sampling rate, which `check_rate` lets pass.
         remarks: what is known of them already.
+
+    Raises:
+        InputError: names the recording, which is in another unit.
     """
-    if rate_hz == SAMPLING_RATE_HZ:
-        return Recording(signal.astype(np.float32), remarks)
-    done = f"resampled from {rate_hz:g} Hz to {SAMPLING_RATE_HZ} Hz (scipy.signal.resample_poly, its default filter)"
-    return Recording(_resampled(signal.astype(np.float64), rate_hz), (*remarks, done))
+    if rate_hz != SAMPLING_RATE_HZ:
+        signal = _resampled(signal.astype(np.float64), rate_hz)
+        to = f"from {rate_hz:g} Hz to {SAMPLING_RATE_HZ} Hz"
+        remarks = (*remarks, f"resampled {to} (scipy.signal.resample_poly, its default filter)")
+    check_unit(name, signal)
+    return Recording(signal, remarks)
 
 
 def _ratio(rate_hz: float) -> Fraction:

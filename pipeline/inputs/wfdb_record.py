@@ -69,7 +69,7 @@ def read_record(header: Path) -> Recording:
     check_samples(str(header), stored)
     derived = signal[len(STORED_LEADS) :]
     remarks = check_limb_leads(str(header), signal[0], signal[1], derived) if len(derived) else ()
-    return to_recording(stored, record.fs, remarks)
+    return to_recording(str(header), stored, record.fs, remarks)
 
 
 def _path_for_wfdb(header: Path) -> str:

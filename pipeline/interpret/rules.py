@@ -3,7 +3,13 @@
 12SL's thresholds are not public. The rules below are public criteria, except where 12SL itself is known to
 have called a value normal: the outermost values among the 121,977 ECGs that it called normal (`NORMALS`)
 overrule any narrower public limit, because what 12SL calls normal must not by itself cost a record its
-normality. The rules were fixed before any normal share was looked at; they are not to be fitted to one.
+normality. They are not to be fitted to a share of normal records; what was known when a version was fixed:
+
+2026.11-1  before any normal share was looked at
+2026.11-2  with 81.8 % of 2,000 known, before any run of 20,000 was looked at: strict and permissive band; pacing,
+           exchanged arm leads and faults of the recording, which had no statement
+2026.11-3  after a run of 20,480: a paced rhythm is no sinus rhythm, and two strict limits are the published ones, QRS
+           above 110 ms and QTc of 450 ms. No verdict of a generated record depends on it.
 
 Not covered yet, because the measurement table has no columns for it: R' and the bundle branch patterns (440
 to 465; any QRS of 120 ms is 482), fascicular blocks (470, 471), P terminal force (360), Q durations and with
@@ -45,7 +51,7 @@ from pipeline.interpret.criteria import (
     within,
 )
 
-RULE_SET = "2026.11-2"
+RULE_SET = "2026.11-3"
 """Version of the rules; changes with any of them."""
 
 
@@ -75,6 +81,8 @@ NORMALS = (
     "range of the 121,977 generated ECGs that 12SL 2.43 called normal (OSF 6hved, as described in the notebook "
     "deepfake_ecg_analysis.ipynb of ECG-k-Fold)"
 )
+# The texts of what follows were not at hand: their limits were put down from memory, or from others who cite them, and
+# are to be checked before they are quoted.
 PART_III = "AHA/ACCF/HRS recommendations part III, Circulation 2009;119:e235"
 PART_IV = "AHA/ACCF/HRS recommendations part IV, Circulation 2009;119:e241"
 PART_VI = "AHA/ACCF/HRS recommendations part VI, Circulation 2009;119:e262"
@@ -100,7 +108,7 @@ RULES = (
     # All of 12SL's normals are in sinus rhythm, the 96 without a measured P onset included; but without P waves this
     # may be atrial fibrillation, and we cannot tell.
     Rule(299, ABNORMAL, "Undetermined rhythm", OURS, lambda m: ~has_p(m)),
-    # A narrow QRS after spikes is conducted, so that they pace the atria.
+    # A narrow QRS after spikes is conducted, so that they pace the atria; one that cannot be measured is hardly that.
     Rule(290, ABNORMAL, "Electronic ventricular pacemaker", OURS, lambda m: paced(m) & ~(m["qrs_duration_ms"] < 120)),
     Rule(292, ABNORMAL, "Electronic atrial pacemaker", OURS, lambda m: paced(m) & (m["qrs_duration_ms"] < 120)),
     # AV conduction and P. Public limits of PR are 120 and 210 ms; 12SL's normals go from 112 to 208.
@@ -128,10 +136,12 @@ RULES = (
     Rule(542, BORDERLINE, f"Minimal {LVH}", f"one of 530 to 533; {OURS}", lambda m: lvh_criteria(m) == 1, True),
     Rule(548, BORDERLINE, f"Moderate {LVH}", f"two of 530 to 533; {OURS}", lambda m: lvh_criteria(m) > 1, True),
     Rule(700, ABNORMAL, "Septal infarct", f"Minnesota code 1-2-7; {NORMALS}", septal_qs),
-    # Repolarization. 12SL called early repolarization normal 384 times, so ST elevation is not Abnormal.
+    # Repolarization. 384 of 12SL's normals carry 1000, "early repolarization" in MUSE's library as published by
+    # musexmlexport, so that ST elevation by itself is not Abnormal.
     Rule(904, BORDERLINE, "Nonspecific ST elevation", f"{PART_VI}, men of 40 and older", st_elevation, True),
     Rule(1023, ABNORMAL, "Nonspecific ST depression", PART_VI, st_depression),
     Rule(1140, ABNORMAL, "Nonspecific T wave abnormality", PART_IV, t_abnormality),
+    # 12SL's wording for 1142; the limits are those of the T axis alone.
     Rule(
         1142,
         BORDERLINE,
@@ -168,12 +178,10 @@ STRICT_LIMITS = (
         "Surawicz and Knilans, Chou's Electrocardiography, 6th ed.",
         outside("pr_interval_ms", 120, 200),
     ),
-    StrictLimit("QRS of 110 ms or more", PART_III, above("qrs_duration_ms", 109)),
-    StrictLimit("QTc by Bazett above 450 ms", f"{PART_IV}, men", above("qtc_bazett_ms", 450)),
+    StrictLimit("QRS above 110 ms", PART_III, above("qrs_duration_ms", 110)),
+    StrictLimit("QTc by Bazett of 450 ms or more", f"{PART_IV}, men", above("qtc_bazett_ms", 449)),
     StrictLimit("P axis outside 0 to 75 degrees", "Surawicz and Knilans, as above", outside("p_axis_deg", 0, 75)),
-    StrictLimit(
-        "R in V3 below 0.3 mV", "Minnesota code 1-2-8 and poor R progression", lambda m: m.amplitude("r", "V3") < 300
-    ),
+    StrictLimit("R in V3 below 0.3 mV", "poor R progression, from memory", lambda m: m.amplitude("r", "V3") < 300),
     StrictLimit(
         "ST depression of 0.05 mV", "Fourth Universal Definition of MI, Circulation 2018;138:e618", st_depressed_at_all
     ),

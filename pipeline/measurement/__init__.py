@@ -16,9 +16,8 @@ from pipeline.leads import LARGEST_UV, SAMPLES, STORED_LEADS
 from pipeline.measurement.constants import CHUNK_RECORDS, MEASUREMENT_VERSION
 from pipeline.measurement.rows import measure_rows
 from pipeline.measurement.table import to_table
-from pipeline.measurement.units import wrong_units
 
-__all__ = ["MEASUREMENT_VERSION", "measure", "wrong_units"]
+__all__ = ["MEASUREMENT_VERSION", "measure"]
 
 
 def measure(signals_uv: NDArray[Any]) -> pa.Table:
@@ -32,7 +31,7 @@ def measure(signals_uv: NDArray[Any]) -> pa.Table:
         null.
 
     Raises:
-        InputError: for another shape, and for samples that are not numbers of µV.
+        InputError: for another shape, and for samples that are no numbers or beyond 1 V.
     """
     signals = np.asarray(signals_uv)
     _check_shape(signals)
@@ -47,28 +46,24 @@ def measure(signals_uv: NDArray[Any]) -> pa.Table:
 
 
 def _check_shape(signals: NDArray[Any]) -> None:
-    wanted = (len(STORED_LEADS), SAMPLES)
-    if signals.ndim != 3 or signals.shape[1:] != wanted:
+    if signals.dtype.kind not in "iuf":
+        raise InputError(f"signals of type {signals.dtype} are not numbers. Give integers or floats in µV")
+    if signals.ndim != 3 or signals.shape[1:] != (len(STORED_LEADS), SAMPLES):
         raise InputError(
             f"signals of shape {signals.shape} are not (records, 8, 5000). "
             f"Give 10 s at 500 Hz of the leads {', '.join(STORED_LEADS)}"
         )
-    if signals.dtype.kind not in "iuf":
-        raise InputError(f"signals of type {signals.dtype} are not numbers. Give integers or floats in µV")
 
 
 def _check_samples(chunk: NDArray[Any], first: int) -> None:
     """Refuse samples that are not finite or cannot be µV; row numbers count from the whole input's start."""
     if chunk.dtype.kind in "iu" and chunk.dtype.itemsize <= 2:
         return
-    with np.errstate(invalid="ignore"):
-        usable = (np.abs(chunk.astype(np.float64)) <= LARGEST_UV).all(axis=(1, 2))
-    if usable.all():
-        for row, reason in enumerate(wrong_units(chunk), first):
-            if reason is not None:
-                raise InputError(f"record {row} {reason}")
+    largest = np.abs(chunk.astype(np.float64)).max(axis=(1, 2))
+    refused = np.flatnonzero(~(largest <= LARGEST_UV))  # NaN is not
+    if not len(refused):
         return
-    row = int(np.argmin(usable))
-    if np.isfinite(chunk[row]).all():
+    row = int(refused[0])
+    if np.isfinite(largest[row]):
         raise InputError(f"record {first + row} exceeds 1 V, so its unit is not µV. Convert it to µV")
     raise InputError(f"record {first + row} has samples that are NaN or infinite. Leave it out or repair it")

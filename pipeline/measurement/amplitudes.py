@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipeline.leads import LEADS, to_twelve_leads
 from pipeline.measurement import constants as c
 from pipeline.measurement.delineate import Fiducials
-from pipeline.measurement.humps import Index, Signal
+from pipeline.measurement.waves import Index, Signal
 
 P_SAMPLES = 2 * (c.P_HALF_MOST + int(c.P_FOOT_SHIFT)) + 4
 QRS_SAMPLES = c.QRS_BEFORE_MOST + c.QRS_AFTER_MOST + c.QRS_QUIET_SAMPLES

@@ -56,16 +56,20 @@ def rr_intervals(beats: Beats) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     return np.diff(beats.fiducials, axis=1), beats.present[:, 1:]
 
 
+def _median(values: NDArray[np.intp], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(n,) median of each row's known values, (n, slots); 0 where there is none."""
+    if values.shape[1] == 0:
+        return np.zeros(len(values))
+    ordered = np.sort(np.where(known, values, np.iinfo(np.int64).max), axis=1)
+    rows, counts = np.arange(len(values)), known.sum(axis=1)
+    filled = np.maximum(counts, 1)
+    middle = (ordered[rows, (filled - 1) // 2].astype(np.float64) + ordered[rows, filled // 2]) / 2
+    return np.where(counts > 0, middle, 0.0)
+
+
 def median_rr(beats: Beats) -> NDArray[np.float64]:
     """(n,) median RR in samples; 0 where there is none."""
-    rr, known = rr_intervals(beats)
-    ordered = np.sort(np.where(known, rr, np.iinfo(np.int64).max), axis=1)
-    counts = np.maximum(known.sum(axis=1), 1)
-    rows = np.arange(len(rr))
-    if rr.shape[1] == 0:
-        return np.zeros(len(rr))
-    middle = (ordered[rows, (counts - 1) // 2].astype(np.float64) + ordered[rows, counts // 2]) / 2
-    return np.where(known.any(axis=1), middle, 0.0)
+    return _median(*rr_intervals(beats))
 
 
 def early_rr(beats: Beats, used: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -88,14 +92,10 @@ def rr_irregularity(beats: Beats) -> NDArray[np.float64]:
     One premature beat does not move it, nor does slow respiration much; atrial fibrillation does. 0 below 3 intervals.
     """
     rr, known = rr_intervals(beats)
-    change = np.abs(np.diff(rr, axis=1))
-    changes = known[:, 1:].sum(axis=1)
-    if change.shape[1] == 0:
+    if rr.shape[1] < 2:
         return np.zeros(len(rr))
-    ordered = np.sort(np.where(known[:, 1:], change, np.iinfo(np.int64).max), axis=1)
-    rows, count = np.arange(len(rr)), np.maximum(changes, 1)
-    middle = (ordered[rows, (count - 1) // 2].astype(np.float64) + ordered[rows, count // 2]) / 2
-    return np.where(changes >= 2, middle / np.maximum(median_rr(beats), 1), 0.0)
+    change = _median(np.abs(np.diff(rr, axis=1)), known[:, 1:])
+    return np.where(known[:, 1:].sum(axis=1) >= 2, change / np.maximum(median_rr(beats), 1), 0.0)
 
 
 def _regular(beats: Beats) -> NDArray[np.bool_]:

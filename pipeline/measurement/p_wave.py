@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from pipeline.leads import to_twelve_leads
 from pipeline.measurement import constants as c
 from pipeline.measurement.filters import moving_mean, sum_of_squares
-from pipeline.measurement.humps import (
+from pipeline.measurement.medians import median_of_slots
+from pipeline.measurement.waves import (
     Index,
     Signal,
     at,
@@ -19,11 +20,13 @@ from pipeline.measurement.humps import (
     highest,
     hump,
     last_below,
+    latest,
     level,
     lowest,
     magnitude,
     running_max,
     slopes,
+    upright,
     within,
 )
 
@@ -110,13 +113,9 @@ class _Leads:
 
     def outermost(self, edges: Edges, passed_over: int, has_p: NDArray[np.bool_]) -> Edges:
         """The earliest onset and the latest offset of a record's leads that have a P, but for some."""
-        n = len(self.origin)
-        shown, (onset, offset) = has_p.reshape(n, -1), edges
-        early = np.sort(np.where(shown, onset.reshape(n, -1), np.inf), axis=1)
-        late = np.sort(np.where(shown, offset.reshape(n, -1), -np.inf), axis=1)[:, ::-1]
-        place = np.minimum(passed_over, shown.sum(axis=1) - 1)
-        records = np.arange(n)
-        return early[records, place] + self.origin, late[records, place] + self.origin
+        onset, offset = (edge.reshape(len(self.origin), -1) for edge in edges)
+        counts = has_p.reshape(onset.shape)
+        return -latest(-onset, counts, passed_over) + self.origin, latest(offset, counts, passed_over) + self.origin
 
 
 def _near_p(waves: Signal, peak: Index, qrs_onset: Index, before_qrs: int) -> _Leads:
@@ -129,14 +128,10 @@ def _near_p(waves: Signal, peak: Index, qrs_onset: Index, before_qrs: int) -> _L
 
 
 def _lead_feet(waves: Signal, peak: Index, qrs_onset: Index) -> Edges:
-    """The third earliest and third latest foot, at a fifth of the height of the lead's own wave, up or down."""
+    """The earliest and latest foot but two, at a fifth of the height of the lead's own wave, up or down."""
     leads = _near_p(waves, peak, qrs_onset, 2)
     near = np.maximum(leads.peak - c.P_LEADS_APART, 0), np.minimum(leads.peak + c.P_LEADS_APART + 1, leads.stop)
-    upright, height = hump(leads.rows, *near)
-    inverted, depth = hump(-leads.rows, *near)
-    is_inverted = depth > height
-    rows = np.where(is_inverted[:, None], -leads.rows, leads.rows)
-    top, prominence = np.where(is_inverted, inverted, upright), np.maximum(height, depth)
+    rows, top, prominence = upright(leads.rows, *near)
     trough = lowest(rows, np.zeros_like(top), top + 1)
     foot = _foot(rows, trough, top)
     onset = crossing(rows, foot, last_below(rows, foot, trough, top + 1), 1)
@@ -145,11 +140,11 @@ def _lead_feet(waves: Signal, peak: Index, qrs_onset: Index) -> Edges:
     offset = crossing(rows, foot, first_below(rows, foot, top, trough + 1), -1)
     highest_p = prominence.reshape(len(peak), -1).max(axis=1).repeat(len(top) // len(peak))
     has_p = prominence >= np.float32(c.P_LEAD_SHARE) * highest_p
-    return leads.outermost((onset - c.P_LEAD_FOOT_SHIFT, offset + c.P_LEAD_FOOT_SHIFT), 2, has_p)
+    return leads.outermost((onset - c.P_LEAD_FOOT_SHIFT, offset + c.P_LEAD_FOOT_SHIFT), c.P_FEET_PASSED_OVER, has_p)
 
 
 def _lead_slopes(waves: Signal, peak: Index, qrs_onset: Index) -> Edges:
-    """The fourth earliest and fourth latest place where a lead's slope stays low for 10 ms."""
+    """The earliest and latest place but three beyond which a lead's slope stays low for 10 ms."""
     leads = _near_p(slopes(waves), peak, qrs_onset, 4)
     steepness = np.abs(leads.rows)
     before = np.maximum(leads.peak - c.P_STEEPEST_REACH, 0)
@@ -162,7 +157,8 @@ def _lead_slopes(waves: Signal, peak: Index, qrs_onset: Index) -> Edges:
     rise, fall = highest(steepness, before, leads.peak + 1), highest(steepness, leads.peak, after)
     onset = last_below(longest, threshold, np.zeros_like(rise), rise - run + 2) + run - 1
     offset = first_below(longest, threshold, fall, np.maximum(leads.stop - run + 1, fall + 1))
-    return leads.outermost((onset.astype(np.float64), offset.astype(np.float64)), 3, np.ones(top.shape, np.bool_))
+    edges = onset.astype(np.float64), offset.astype(np.float64)
+    return leads.outermost(edges, c.P_SLOPES_PASSED_OVER, np.ones(top.shape, np.bool_))
 
 
 def p_correlation(
@@ -191,10 +187,8 @@ def p_correlation(
         own += np.einsum("bnt,bnt->bn", single, single)
         common += np.einsum("nt,nt->n", median, median)
     correlation = product / np.sqrt(np.maximum(own * common, np.finfo(np.float32).tiny))
-    ordered = np.sort(np.where(used.T, correlation, np.float32(np.inf)), axis=0)
-    counts = np.maximum(used.sum(axis=1), 1)
-    middle = (ordered[(counts - 1) // 2, rows] + ordered[counts // 2, rows]) * np.float32(0.5)
-    return np.where(used.any(axis=1), middle, np.float32(0))
+    slots = np.where(used.T, correlation, np.float32(np.inf))[..., None]
+    return median_of_slots(slots, used.sum(axis=1))[:, 0]
 
 
 def _centred(values: Signal, inside: Signal, samples: Signal) -> Signal:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pipeline.leads import STORED_LEADS
 from pipeline.measurement import constants as c
 from pipeline.measurement.delineate import Fiducials
-from pipeline.measurement.humps import Signal
+from pipeline.measurement.waves import Signal
 
 _CHEST = tuple(STORED_LEADS.index(lead) for lead in ("V1", "V2", "V3", "V4", "V5", "V6"))
 _LEAD_I, _V1, _V6 = STORED_LEADS.index("I"), _CHEST[0], _CHEST[-1]

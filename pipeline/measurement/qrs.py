@@ -1,7 +1,7 @@
 """QRS onset and offset: the earliest and the latest steepness in any lead, but for two.
 
-12SL takes the earliest onset and the latest offset of all leads (12SL Physician's Guide). The outermost two of twelve
-leads are passed over here, so that noise or a fault in one of them, and in those derived from it, decides nothing.
+By the convention of CSE and AHA part I the earliest onset and the latest offset of all leads count. The outermost two
+of twelve are passed over here, so that noise or a fault in one lead, and in those derived from it, decides nothing.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipeline.leads import to_twelve_leads
 from pipeline.measurement import constants as c
 from pipeline.measurement.filters import sum_of_squares
-from pipeline.measurement.humps import Index, Signal, cut_out, highest, running_max, slopes
+from pipeline.measurement.waves import Index, Signal, cut_out, highest, latest, running_max, slopes
 
 
 def qrs_bounds(quick: Signal, medium: Signal) -> tuple[Index, Index]:
@@ -21,9 +21,9 @@ def qrs_bounds(quick: Signal, medium: Signal) -> tuple[Index, Index]:
         medium: the same, smoothed over `SMOOTHING_MEDIUM`, for the offset, which ends less abruptly.
     """
     onset_at, before, after = _sides(slopes(quick))
-    onset = onset_at - _third(_edges(before, after, c.PQ_QUIET, c.QRS_BEFORE_MOST))
+    onset = onset_at - _outermost(_edges(before, after, c.PQ_QUIET, c.QRS_BEFORE_MOST))
     offset_at, before, after = _sides(slopes(medium))
-    offset = offset_at + _third(_edges(after, before, c.ST_QUIET, c.QRS_AFTER_MOST))
+    offset = offset_at + _outermost(_edges(after, before, c.ST_QUIET, c.QRS_AFTER_MOST))
     return onset, offset
 
 
@@ -62,7 +62,5 @@ def _edges(outwards: Signal, other_side: Signal, quiet: tuple[int, int], most: i
     return np.where(ended.any(axis=-1), ended.argmax(axis=-1), most)
 
 
-def _third(distances: Index) -> Index:
-    """(n,) the third largest of each record's distances."""
-    third: Index = np.sort(distances, axis=1)[:, -3]
-    return third
+def _outermost(distances: Index) -> Index:
+    return latest(distances, np.ones(distances.shape, np.bool_), c.QRS_LEADS_PASSED_OVER).astype(np.intp)

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from pipeline.leads import LEADS
 from pipeline.measurement import constants as c
 from pipeline.measurement.amplitudes import Amplitudes, amplitudes
-from pipeline.measurement.artefacts import without_spikes
 from pipeline.measurement.beats import Beats, find_beats
 from pipeline.measurement.delineate import Fiducials, delineate
 from pipeline.measurement.filters import Bands, split_bands
@@ -22,6 +21,7 @@ from pipeline.measurement.median_beat import (
     rr_irregularity,
 )
 from pipeline.measurement.p_wave import p_correlation
+from pipeline.measurement.pacing import without_spikes
 from pipeline.measurement.placement import suspect_placement
 from pipeline.measurement.quality import Flags, Values, measurement_flags, signal_flags
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pipeline.leads import to_twelve_leads
 from pipeline.measurement import constants as c
 from pipeline.measurement.filters import sum_of_squares
-from pipeline.measurement.humps import (
+from pipeline.measurement.waves import (
     Index,
     Signal,
     at,
@@ -16,10 +16,12 @@ from pipeline.measurement.humps import (
     first_below,
     highest,
     hump,
+    latest,
     level,
     lowest,
     magnitude,
     slopes,
+    upright,
 )
 
 
@@ -87,27 +89,21 @@ def _velocity_end(velocity: Signal, peak: Index, bottom: Index, stop: Index) -> 
 
 
 def _tangents(waves: Signal, span: _Span) -> Index:
-    """The fourth latest of the leads' T ends, each where the tangent at the steepest point meets the level after T.
+    """The latest but three of the leads' T ends, each where the tangent at the steepest point meets the level after T.
 
-    12SL takes the latest of all leads; three are passed over, because a flat T's tangent leads anywhere. The waves are
-    so smooth that 250 samples a second tell as much as 500.
+    By convention the latest of all leads counts; three are passed over, because a flat T's tangent leads anywhere. The
+    waves are so smooth that 250 samples a second tell as much as 500.
     """
     leads = to_twelve_leads(waves)
     n, number, width = leads.shape
-    rows = leads.reshape(n * number, width)
     start, stop = np.repeat(span.start, number), np.repeat(span.stop, number)
-    upright, height = hump(rows, start, stop)
-    inverted, depth = hump(-rows, start, stop)
-    is_inverted = depth > height
-    rows = np.where(is_inverted[:, None], -rows, rows)
-    peak, prominence = np.where(is_inverted, inverted, upright), np.maximum(height, depth).reshape(n, number)
+    rows, peak, prominence = upright(leads.reshape(n * number, width), start, stop)
     bottom = lowest(rows, peak, stop)
     slope = slopes(rows)
     steepest = lowest(slope, peak, bottom + 1)
     descent = np.minimum(at(slope, steepest), np.float32(-1e-3)).astype(np.float64)
     met = (at(rows, steepest) - at(rows, bottom)) / -descent
     ends = np.clip(np.rint(steepest + met + c.T_TANGENT_SHIFT / 2), steepest, stop - 1).reshape(n, number)
-    has_t = prominence >= np.float32(c.T_LEAD_SHARE) * prominence.max(axis=1, keepdims=True)
-    latest = np.sort(np.where(has_t, ends, -1), axis=1)[:, ::-1]
-    fourth: Index = latest[np.arange(n), np.minimum(3, has_t.sum(axis=1) - 1)].astype(np.intp)
-    return fourth
+    height = prominence.reshape(n, number)
+    has_t = height >= np.float32(c.T_LEAD_SHARE) * height.max(axis=1, keepdims=True)
+    return latest(ends, has_t, c.T_LEADS_PASSED_OVER).astype(np.intp)

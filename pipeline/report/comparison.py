@@ -6,6 +6,7 @@ deviations are those of a sample (n - 1).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,6 +26,29 @@ TABLE_2_TOLERANCE = dict.fromkeys(published.TABLE_2, 4.0) | {
 
 ROUNDING = 0.5
 """The paper prints whole units."""
+
+
+class Tolerance(NamedTuple):
+    """How far a statistic of some columns of our normals may be from 12SL's: the larger of an amount and a share."""
+
+    of: str
+    columns: tuple[str, ...]
+    statistic: str
+    amount: float = 0
+    unit: str = ""
+    share: float = 0
+
+
+_INTERVALS = "PR, QRS, QT and QTcF", ("pr_interval_ms", "qrs_duration_ms", "qt_interval_ms", "qtc_fridericia_ms")
+NORMALS_TOLERANCES = (
+    Tolerance(*_INTERVALS, "mean", amount=3, unit="ms"),
+    Tolerance(*_INTERVALS, "sd", share=0.15),
+    Tolerance("the axes", ("p_axis_deg", "qrs_axis_deg", "t_axis_deg"), "mean", amount=4, unit="degrees"),
+    Tolerance(
+        "R in each lead", tuple(f"r_amplitude_{lead.lower()}_uv" for lead in LEADS), "mean", 15, "µV", share=0.05
+    ),
+)
+"""What the normals are held to; their other statistics are shown alone."""
 
 
 @dataclass(frozen=True)
@@ -113,15 +137,13 @@ def normals(normal: Records) -> Comparison:
 
 
 def _tolerances(column: str) -> dict[str, float]:
-    """What a column of the normals is held to: 3 ms in the mean and 15 % in the SD, 4°, or 5 % and at least 15 µV."""
-    theirs = published.MUSE_NORMALS[column].described
-    if column in {"pr_interval_ms", "qrs_duration_ms", "qt_interval_ms", "qtc_fridericia_ms"}:
-        return {"mean": 3.0, "sd": rounded(0.15 * theirs.sd)}
-    if column.endswith("_axis_deg"):
-        return {"mean": 4.0}
-    if column in {f"r_amplitude_{lead.lower()}_uv" for lead in LEADS}:
-        return {"mean": max(15.0, rounded(0.05 * theirs.mean))}
-    return {}
+    """What a column of the normals is held to, by statistic."""
+    theirs = published.MUSE_NORMALS[column].described._asdict()
+    return {
+        each.statistic: max(float(each.amount), rounded(each.share * theirs[each.statistic]))
+        for each in NORMALS_TOLERANCES
+        if column in each.columns
+    }
 
 
 def _row(

@@ -77,14 +77,15 @@ def _heart_rate(records: Records, statistics: Statistics) -> Picture:
     for where, color, label in ((inside, BLUE, "60 to 100"), (~inside, ORANGE, "outside")):
         n = int(counts[where].sum())
         axes.bar(edges[:-1][where] + 0.5, counts[where], width=1, color=color, label=f"{label}: {n:,} records")
+    missing = _counts(_row(statistics, "heart_rate_bpm", "all"))
     axes.set(xlabel="heart rate, bpm", ylabel="records")
     axes.legend(frameon=False)
     return _picture(
         figure,
         "heart-rate",
         "Heart rates of all records (the paper's Figure 2)",
-        f"{normal:,} of {int(counts.sum()):,} rates are from 60 to 100 bpm. "
-        + _counts(_row(statistics, "heart_rate_bpm", "all")),
+        f"{normal:,} of {int(counts.sum()):,} rates are from 60 to 100 bpm. {missing}",
+        missing,
     )
 
 
@@ -101,7 +102,7 @@ def _qt_rr(normal: Records, statistics: Statistics) -> Picture:
         figure.colorbar(mesh, label="records", format=StrMethodFormatter("{x:,.0f}"))
     n, r = pearson(rr, qt)
     squared = "–" if r is None else f"{r * r:.3f}"
-    axes.set(xlabel="mean RR, ms", ylabel="QT, ms", title=f"r² = {squared}, n = {n:,}")
+    axes.set(xlabel="mean RR, ms", ylabel="QT, ms")
     theirs = published.CORRELATIONS["qt_interval_ms", "mean_rr_ms"]
     return _picture(
         figure,
@@ -109,6 +110,7 @@ def _qt_rr(normal: Records, statistics: Statistics) -> Picture:
         "QT over RR of the normal records (the paper's Figure 4)",
         f"r² = {squared} over {n:,} records; on the paper's {published.NORMAL:,} normals 12SL's is {theirs**2:.3f}. "
         + " ".join(_counts(row) for row in statistics.normals.rows if row.column in {"qt_interval_ms", "mean_rr_ms"}),
+        f"r² = {squared}, n = {n:,}; QT or RR missing in {both.size - n:,}",
     )
 
 
@@ -118,9 +120,11 @@ def _distributions(records: Records, normal: Records, statistics: Statistics) ->
     panels = figure.subplots(4, 2).ravel()
     for axes, (column, parameter) in zip(panels, published.TABLE_2.items(), strict=True):
         top = _overlay(axes, records[column], normal[column], BINS[column])
-        for level, theirs, color in ((1.16, parameter.all, INK), (1.06, parameter.normal, BLUE)):
+        for level, name, color in ((1.16, "all", INK), (1.06, "normal", BLUE)):
+            theirs = getattr(parameter, name)
             reach = [[theirs.mean - theirs.p2_5], [theirs.p97_5 - theirs.mean]]
-            axes.errorbar(theirs.mean, level * top, xerr=reach, fmt="o", color=color, capsize=4, markersize=5)
+            style = {"fmt": "o", "color": color, "capsize": 4, "markersize": 5}
+            axes.errorbar(theirs.mean, level * top, xerr=reach, label=f"12SL, {name}", **style)
         rows = [_row(statistics, column, name) for name in ("all", "normal")]
         missing, doubted = (" / ".join(f"{getattr(row, key):,}" for row in rows) for key in ("missing", "in_doubt"))
         axes.set(
@@ -133,14 +137,21 @@ def _distributions(records: Records, normal: Records, statistics: Statistics) ->
         figure,
         "distributions",
         "The eight parameters of the paper's Table 2",
-        "Grey: all records; blue line: the normal ones. Above, the paper's mean and 2.5 to 97.5 % of all (black) and "
-        "of the normal records (blue). What is missing and in doubt stands above each panel.",
+        "Grey: all records; blue line: the normal ones. Above, 12SL's mean and 2.5 to 97.5 % of all (black) and of the "
+        "normal records (blue), from the paper. What is missing and in doubt stands above each panel; 0.1 % of all "
+        "records at either end may lie outside its axis. R is the first positive deflection however small, as 12SL "
+        "names it, which puts some records near 0; of a biphasic T the first wave counts, which puts some below 0.",
     )
 
 
 def _overlay(axes: Axes, every: Values, normal: Values, width: float) -> float:
-    """All records filled, the normal ones as a line; returns the highest count."""
-    counts, edges = _histogram(every, width)
+    """All records filled, the normal ones as a line, less 0.1 % of all at either end; returns the highest count."""
+    there = np.sort(every[~np.isnan(every)])
+    cut = there.size // 1000
+    _, edges = _histogram(there[cut : there.size - cut], width)
+    counts = np.histogram(there, edges)[0]
+    outside = there.size - int(counts.sum())
+    axes.text(0.98, 0.7, f"{outside:,} outside", transform=axes.transAxes, ha="right")
     axes.stairs(counts, edges, fill=True, color=GREY, label="all")
     axes.stairs(np.histogram(normal, edges)[0], edges, color=BLUE, linewidth=1.5, label="normal")
     return float(max(counts.max(initial=0), 1))
@@ -153,7 +164,11 @@ def _reasons(statistics: Statistics) -> Picture:
     labels = [f"{reason.text} ({reason.code})" for reason in shown]
     places = np.arange(len(shown))
     axes.barh(places, [reason.records for reason in shown], color=GREY, label="carry it")
-    axes.barh(places, [reason.only for reason in shown], color=BLUE, height=0.45, label="have no other reason")
+    axes.barh(places, [reason.only for reason in shown], color=BLUE, height=0.45, label="carry it as their only reason")
+    missing = (
+        f"Not normal: {statistics.not_normal:,} records, {statistics.verdicts.get('none', 0):,} of them without a "
+        f"verdict. In doubt by a quality flag: {statistics.flagged:,} of all."
+    )
     axes.set(xlabel="records that are not normal")
     axes.set_yticks(places, labels)
     axes.invert_yaxis()
@@ -166,9 +181,9 @@ def _reasons(statistics: Statistics) -> Picture:
         figure,
         "reasons",
         "Statements that cost records their normality",
-        f"The {len(shown)} commonest{f' of {len(statistics.reasons)}' if rest else ''} on "
-        f"{statistics.not_normal:,} records that are not normal; a record may carry several. Without a verdict: "
-        f"{statistics.verdicts.get('none', 0):,} records; in doubt by a quality flag: {statistics.flagged:,} of all.",
+        f"The {len(shown)} commonest{f' of {len(statistics.reasons)}' if rest else ''}; a record may carry several. "
+        + missing,
+        missing,
     )
 
 
@@ -202,5 +217,7 @@ def _histogram(values: Values, width: float) -> tuple[Values, Values]:
     return np.histogram(there, edges)[0].astype(np.float64), edges
 
 
-def _picture(figure: Figure, name: str, title: str, caption: str) -> Picture:
+def _picture(figure: Figure, name: str, title: str, caption: str, note: str = "") -> Picture:
+    """A figure with its title and a note on what is missing inside it, so that it can be seen alone."""
+    figure.suptitle(f"{title}\n{note}".rstrip(), fontsize="medium")
     return Picture(name, title, caption, png(figure))

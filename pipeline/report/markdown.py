@@ -4,22 +4,35 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.dataset import Manifest
 from pipeline.report import published
-from pipeline.report.comparison import Cell, Comparison, Correlation
+from pipeline.report.comparison import (
+    NORMALS_TOLERANCES,
+    ROUNDING,
+    TABLE_2_TOLERANCE,
+    Cell,
+    Comparison,
+    Correlation,
+    Tolerance,
+)
 from pipeline.report.figures import Picture
 from pipeline.report.records import CONCERNS
 from pipeline.report.statistics import Reason, SecondOpinion, Share, Statistics
 from pipeline.report.text import (
+    ARRHYTHMIA_NOTE,
     CAVEAT,
     NO_SECOND_OPINION,
+    RATE_NOTE,
     SHARES,
     by_count,
     counts_text,
+    duplicates_text,
     identity,
     number,
     percent_text,
 )
 
 FIGURES = "figures"
+STATISTICS = {"sd": "SD", "p2_5": "2.5 %", "p25": "25 %", "p50": "50 %", "p75": "75 %", "p97_5": "97.5 %"}
+"""How the statistics are called that have another name here."""
 
 READING = (
     "Every cell is ours / 12SL's / the difference; **bold** is out of tolerance. Missing: null in our table and in no "
@@ -27,21 +40,12 @@ READING = (
     "records are not the paper's: both are samples of one generator, and with fewer of them than the paper's chance "
     "alone moves a cell, minimum and maximum most."
 )
-TABLE_2_TOLERANCE = (
-    "Tolerance of every cell: heart rate 1 bpm, P 6 ms, the other intervals 4 ms, STJ 10 µV, R 40 µV, T 25 µV, and "
-    "half a unit more because the paper prints whole numbers."
-)
-NORMALS_TOLERANCE = (
-    "Tolerance: 3 ms for the means of PR, QRS, QT and QTcF and 15 % for their standard deviations, 4° for the means of "
-    "the axes, 5 % or 15 µV, whichever is more, for the means of the R amplitudes; the rest have none."
-)
 NORMALS_READING = f"Our records with the verdict Normal beside the paper's {published.NORMAL:,}, cells as above."
 REASONS_NOTE = (
     "The paper lists 12SL's reasons in its Table S4, which is not at hand; ours are this program's statements under "
     "12SL's library codes. A record may carry several. Only reason: the record carries no other; the voltage criteria "
-    "530 to 533 and the statement that sums them up (542, 548) count as one."
+    "530 to 533 are the grounds of the statement that sums them up (542, 548) and count as one with it."
 )
-RATE_NOTE = "Ours go by the measured rate alone, 12SL's by its statements of sinus bradycardia and tachycardia."
 OPINION_NOTE = (
     "NeuroKit2 measures the rate on lead II in its own way. Differences are our whole number less its unrounded one; "
     "within 1 or 2 bpm compares whole numbers."
@@ -56,38 +60,15 @@ def report_markdown(manifest: Manifest, statistics: Statistics, figures: Sequenc
         statistics: of its records.
         figures: to be found in the folder `FIGURES` beside the Markdown.
     """
-    pairs = [pair.values for pair in statistics.correlations]
-    fewest, most = min(pairs), max(pairs)
     sections = {
-        "Counts": [
-            _shares(statistics.shares),
-            RATE_NOTE,
-            f"Verdicts: {counts_text(statistics.verdicts)}. Status: {counts_text(statistics.statuses)}.",
-            CAVEAT.replace("\n", " "),
-        ],
-        "The paper's Table 2": [
-            f"**{statistics.table_2.within} of {statistics.table_2.checks} cells are within tolerance.** {READING}",
-            _comparison(statistics.table_2),
-            f"{TABLE_2_TOLERANCE} Source: {published.PAPER}, Table 2.",
-        ],
-        "12SL's measurements of its normals": [
-            f"**{statistics.normals.within} of {statistics.normals.checks} checks are within tolerance.**",
-            NORMALS_READING,
-            _comparison(statistics.normals),
-            NORMALS_TOLERANCE,
-            f"Correlations (Pearson's r) of the intervals, over {fewest:,} to {most:,} records that have both:",
-            _correlations(statistics.correlations),
-            f"Source: {published.NORMALS_SOURCE}.",
-        ],
+        "Counts": _counts(statistics),
+        "The paper's Table 2": _table_2(statistics.table_2),
+        "12SL's measurements of its normals": _normals(statistics),
         "Reasons for not Normal": [
             f"{statistics.not_normal:,} records. {REASONS_NOTE}",
             _reasons(statistics.reasons),
         ],
-        "What is missing and what is in doubt": [
-            _table(["why something is null", "records"], _counts(statistics.missing_reasons)),
-            f"Under any quality flag: {statistics.flagged:,} records.",
-            _table(["quality flag", "records", "concerns columns that begin with"], _flags(statistics.quality_flags)),
-        ],
+        "What is missing and what is in doubt": _doubts(statistics),
         "Second opinion on the heart rate": _opinion(statistics.second_opinion),
         "Figures": [
             f"![{figure.title}]({FIGURES}/{figure.name}.png)\n\n**{figure.title}.** {figure.caption}"
@@ -101,6 +82,60 @@ def report_markdown(manifest: Manifest, statistics: Statistics, figures: Sequenc
     for title, paragraphs in sections.items():
         parts += [f"## {title}", *paragraphs]
     return "\n\n".join(parts) + "\n"
+
+
+def _counts(statistics: Statistics) -> list[str]:
+    return [
+        _shares(statistics.shares),
+        f"{RATE_NOTE} {ARRHYTHMIA_NOTE}",
+        f"Verdicts: {counts_text(statistics.verdicts)}. Status: {counts_text(statistics.statuses)}."
+        + duplicates_text(statistics.duplicates),
+        CAVEAT.replace("\n", " "),
+    ]
+
+
+def _table_2(table: Comparison) -> list[str]:
+    tolerances = ", ".join(
+        f"{parameter.label} {TABLE_2_TOLERANCE[column]:g} {parameter.unit}"
+        for column, parameter in published.TABLE_2.items()
+    )
+    return [
+        f"**{table.within} of {table.checks} cells are within tolerance.** {READING}",
+        _comparison(table),
+        f"Tolerance: {tolerances}, and {ROUNDING:g} more because the paper prints whole numbers.",
+        f"Source: {published.PAPER}, Table 2.",
+    ]
+
+
+def _normals(statistics: Statistics) -> list[str]:
+    table, pairs = statistics.normals, [pair.values for pair in statistics.correlations]
+    fewest, most = min(pairs), max(pairs)
+    over = f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}"
+    return [
+        f"**{table.within} of {table.checks} checks are within tolerance.**",
+        NORMALS_READING,
+        _comparison(table),
+        f"Tolerance: {'; '.join(map(_tolerance, NORMALS_TOLERANCES))}; the rest have none.",
+        f"Correlations (Pearson's r) of the intervals, over {over} records that have both:",
+        _correlations(statistics.correlations),
+        f"Source: {published.NORMALS_SOURCE}.",
+    ]
+
+
+def _tolerance(tolerance: Tolerance) -> str:
+    limits = [f"{tolerance.amount:g} {tolerance.unit}"] if tolerance.amount else []
+    limits += [f"{100 * tolerance.share:g} %"] if tolerance.share else []
+    larger = ", whichever is more," if len(limits) > 1 else ""
+    name = STATISTICS.get(tolerance.statistic, tolerance.statistic)
+    return f"{' or '.join(limits)}{larger} for the {name} of {tolerance.of}"
+
+
+def _doubts(statistics: Statistics) -> list[str]:
+    return [
+        _table(["why something is null", "records"], _by_count(statistics.missing_reasons)),
+        f"Under any quality flag: {statistics.flagged:,} records.",
+        _table(["quality flag", "records", "concerns columns that begin with"], _flags(statistics.quality_flags)),
+    ]
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -118,12 +153,11 @@ def _shares(shares: Mapping[str, Share | None]) -> str:
         else:
             theirs = number(share.published_records, 0), percent_text(share.published_percent)
             rows.append([label, f"{share.records:,}", percent_text(share.percent), *theirs, f"{share.missing:,}"])
-    return _table(["", "records", "share", "paper, 12SL", "share", "unknown"], rows)
+    return _table(["", "records", "share", "12SL", "share", "unknown"], rows)
 
 
 def _comparison(table: Comparison) -> str:
-    names = {"sd": "SD", "p2_5": "2.5 %", "p25": "25 %", "p50": "50 %", "p75": "75 %", "p97_5": "97.5 %"}
-    head = [names.get(cell.statistic, cell.statistic) for cell in table.rows[0].cells]
+    head = [STATISTICS.get(cell.statistic, cell.statistic) for cell in table.rows[0].cells]
     rows = [
         [
             f"{row.label}, {row.unit}" if row.unit else row.label,
@@ -172,12 +206,12 @@ def _reasons(reasons: Sequence[Reason]) -> str:
     return _table(["statement", "code", "severity", "records", "share of them", "only reason"], rows)
 
 
-def _counts(counts: Mapping[str, int]) -> list[list[str]]:
+def _by_count(counts: Mapping[str, int]) -> list[list[str]]:
     return [[name, f"{count:,}"] for name, count in by_count(counts)]
 
 
 def _flags(counts: Mapping[str, int]) -> list[list[str]]:
-    rows = _counts(counts)
+    rows = _by_count(counts)
     return [[*row, ", ".join(f"`{start}`" for start in CONCERNS.get(row[0], ())) or "any"] for row in rows]
 
 

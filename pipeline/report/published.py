@@ -66,9 +66,13 @@ TACHYCARDIA = 129
 """Of `RECORDS`: what 12SL called Normal ECG, sinus bradycardia (below 60 a minute) and sinus tachycardia (100 or
 more); `PAPER`, Results. The 10.2 % and 0.5 % printed there are shares of the 28,023 that are not normal."""
 
+SINUS_ARRHYTHMIA = 7_726
+"""Of `NORMAL`: those with statement 251 (`NORMALS_SOURCE`)."""
+
 NORMALS_SOURCE = (
-    "printed outputs of notebooks/deepfake_ecg_analysis.ipynb in vlbthambawita/ECG-k-Fold: df.describe over "
-    "filtered_all_normals_121977_ground_truth.csv of OSF 6hved, 12SL's measurements of the paper's 121,977 normals"
+    "printed outputs of notebooks/deepfake_ecg_analysis.ipynb in vlbthambawita/ECG-k-Fold: df.describe, and for sinus "
+    "arrhythmia the count of sl_251, over filtered_all_normals_121977_ground_truth.csv of OSF 6hved, 12SL's "
+    "measurements of the paper's 121,977 normals"
 )
 
 MUSE_NORMALS = {

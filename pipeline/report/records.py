@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pipeline.columns import SIGNAL_SHA256
 from pipeline.dataset import Dataset
 from pipeline.report import published
 from pipeline.store.tables import MEASUREMENTS
@@ -21,7 +22,10 @@ STRICT, PERMISSIVE = "normal_strict", "normal_permissive"
 
 _PARAMETERS = dict.fromkeys([*published.TABLE_2, *published.MUSE_NORMALS])
 COLUMNS = ("verdict", "status", "status_reason", "statements", "quality_flags", *_PARAMETERS)
-"""What a report reads of a table, with `STRICT` and `PERMISSIVE` where there are any."""
+"""What a report reads of a table."""
+
+OPTIONAL = (STRICT, PERMISSIVE, SIGNAL_SHA256.name)
+"""And what it reads besides where the table has it."""
 
 CONCERNS: dict[str, tuple[str, ...]] = {
     "uncertain_p": ("p_", "pr_"),
@@ -76,7 +80,7 @@ class Records:
 def read_records(dataset: Dataset) -> Records:
     """What a report needs of a dataset's table."""
     stored = pq.read_schema(dataset.folder / MEASUREMENTS).names
-    return Records(dataset.measurements([*COLUMNS, *(name for name in (STRICT, PERMISSIVE) if name in stored)]))
+    return Records(dataset.measurements([*COLUMNS, *(name for name in OPTIONAL if name in stored)]))
 
 
 def any_of(masks: Iterable[Mask], n: int) -> Mask:

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.columns import SIGNAL_SHA256
 from pipeline.interpret import NOT_INTERPRETED, STATEMENT_TEXTS, VERDICT_STATEMENTS
 from pipeline.interpret.rules import RULES, Severity
 from pipeline.report import published
@@ -18,12 +19,14 @@ COMPANIONS = {542: _GROUNDS, 548: _GROUNDS} | dict.fromkeys(_GROUNDS, (542,))
 """Statements that say the same as another: the voltage criteria (530 to 533) are the grounds of 542 (one of them) and
 548 (two or more). Beside such a companion a statement is still a record's only reason."""
 
+SINUS_ARRHYTHMIA = 251
+
 WORST = 20
 
 
 @dataclass(frozen=True)
 class Share:
-    """How many of the records something is true of, beside the paper's share where it has one."""
+    """How many records something is true of, beside 12SL's share where it is known."""
 
     records: int
     percent: float | None
@@ -86,6 +89,8 @@ class Statistics:
     verdicts: dict[str, int]
     statuses: dict[str, int]
     missing_reasons: dict[str, int]
+    duplicates: int | None
+    """Records with the same signal as another; None where the table has no digests of signals."""
     quality_flags: dict[str, int]
     flagged: int
     table_2: Comparison
@@ -107,10 +112,11 @@ def statistics(records: Records, second_opinion: pa.Table | None = None) -> Stat
     table, normal = records.table, records.normal()
     return Statistics(
         records=len(records),
-        shares=shares(records),
+        shares=shares(records, normal),
         verdicts=count_strings(table["verdict"]),
         statuses=count_strings(table["status"]),
         missing_reasons=count_members(membership(pc.split_pattern(table["status_reason"], "; "))),
+        duplicates=duplicates(table),
         quality_flags=count_members(records.flags),
         flagged=int(records.flagged().sum()),
         table_2=table_2(records, normal),
@@ -137,14 +143,27 @@ def count_members(masks: Mapping[str, Mask]) -> dict[str, int]:
     return {value: int(mask.sum()) for value, mask in masks.items()}
 
 
-def shares(records: Records) -> dict[str, Share | None]:
-    """How many records are normal, slow and fast by the paper's words, normal by strict and by permissive limits."""
+def duplicates(table: pa.Table) -> int | None:
+    """How many records have the same signal as another; None where the table has no digests of signals."""
+    if SIGNAL_SHA256.name not in table.column_names:
+        return None
+    counts = pc.value_counts(table[SIGNAL_SHA256.name].drop_null()).field("counts").to_numpy()
+    return int(counts[counts > 1].sum())
+
+
+def shares(records: Records, normal: Records) -> dict[str, Share | None]:
+    """How many records are normal, slow and fast by the paper's words, and normal by strict and permissive limits.
+
+    Sinus arrhythmia is a share of the normal records.
+    """
     table, rate = records.table, records["heart_rate_bpm"]
     no_rate, no_verdict = int(np.isnan(rate).sum()), table["verdict"].null_count
+    arrhythmia = membership(normal.table["statements"]).get(SINUS_ARRHYTHMIA, np.zeros(len(normal), np.bool_))
     found: dict[str, Share | None] = {
         "normal": _share(records.is_normal(), no_verdict, published.NORMAL),
         "bradycardia": _share(rate < 60, no_rate, published.BRADYCARDIA),
         "tachycardia": _share(rate >= 100, no_rate, published.TACHYCARDIA),
+        "sinus_arrhythmia": _share(arrhythmia, 0, published.SINUS_ARRHYTHMIA, published.NORMAL),
     }
     for name in (STRICT, PERMISSIVE):
         has = name in table.column_names
@@ -152,9 +171,9 @@ def shares(records: Records) -> dict[str, Share | None]:
     return found
 
 
-def _share(holds: Mask, missing: int, theirs: int | None = None) -> Share:
+def _share(holds: Mask, missing: int, theirs: int | None = None, of: int = published.RECORDS) -> Share:
     count = int(holds.sum())
-    their_percent = None if theirs is None else percent(theirs, published.RECORDS)
+    their_percent = None if theirs is None else percent(theirs, of)
     return Share(count, percent(count, holds.size), missing, theirs, their_percent)
 
 
@@ -178,9 +197,14 @@ def reasons(records: Records) -> tuple[Reason, ...]:
             others -= held.get(companion, np.False_)
         count, only = int(mask.sum()), int((mask & (others == 0)).sum())
         if count:
-            text, severity = STATEMENT_TEXTS.get(code, "unknown to this program"), _severity(severities, code)
-            found.append(Reason(code, text, severity, count, percent(count, not_normal), only))
+            severity, share = _severity(severities, code), percent(count, not_normal)
+            found.append(Reason(code, _text(code), severity, count, share, only))
     return tuple(sorted(found, key=lambda reason: (-reason.records, reason.code)))
+
+
+def _text(code: int) -> str:
+    text = STATEMENT_TEXTS.get(code, "unknown to this program")
+    return f"criterion: {text}" if code in _GROUNDS else text
 
 
 def _severity(severities: Mapping[int, Severity], code: int) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.measurement import constants as c
-from pipeline.measurement.humps import Index, Signal
+from pipeline.measurement.waves import Index, Signal
 
 
 def without_spikes(raw: NDArray[Any]) -> tuple[Signal, NDArray[np.bool_]]:

@@ -1,4 +1,6 @@
-"""Searches along time for a whole batch at once: peaks, troughs and threshold crossings within bounds."""
+"""What is done to waves along time, for a whole batch at once: slopes, levels, and searches within bounds."""
+
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -52,6 +54,23 @@ def hump(signal: Signal, start: Index, stop: Index) -> tuple[Index, Signal]:
     height = np.where(inside, signal - np.where(inside, np.maximum(left, right), 0), np.float32(-1))
     peak = height.argmax(axis=1)
     return peak, np.maximum(at(height, peak), 0)
+
+
+def upright(rows: Signal, start: Index, stop: Index) -> tuple[Signal, Index, Signal]:
+    """Rows, turned over where their hump within bounds is a trough, and that hump's index and height."""
+    peak, height = hump(rows, start, stop)
+    trough, depth = hump(-rows, start, stop)
+    inverted = depth > height
+    turned = np.where(inverted[:, None], -rows, rows)
+    return turned, np.where(inverted, trough, peak), np.maximum(height, depth)
+
+
+def latest(values: NDArray[Any], counts: NDArray[np.bool_], passed_over: int) -> NDArray[Any]:
+    """(n,) the largest of each record's values, (n, leads), but for some, of the leads that count, (n, leads)."""
+    ordered = np.sort(np.where(counts, values, -np.inf), axis=1)[:, ::-1]
+    place = np.minimum(passed_over, counts.sum(axis=1) - 1)
+    found: NDArray[Any] = ordered[np.arange(len(values)), place]
+    return found
 
 
 def last_below(signal: Signal, threshold: Signal, start: Index, stop: Index) -> Index:

@@ -156,7 +156,7 @@ def check_output(out: Path, source: Path) -> None:
         raise InputError(f"{path.parent} is no folder. Make it, or choose another place for the output")
     if path.exists() and not path.is_file():
         raise InputError(f"{path} is there and is no file. {remedy}")
-    if path.exists() and (path.samefile(source) or source.resolve() in path.resolve().parents):
+    if path.exists() and ((source.exists() and path.samefile(source)) or source.resolve() in path.resolve().parents):
         raise InputError(f"{path} is part of the input. {remedy}")
     for parent in path.resolve().parents:
         if (parent / MANIFEST).exists() or plan_file(parent).exists():

@@ -58,6 +58,8 @@ def measure_input(
         InputError: when something cannot be read or measured, or nothing can; it names the record.
     """
     check_output(out, source)
+    if out.suffix != ".parquet":  # or a slip of the pen replaces a file of the record that is measured
+        raise InputError(f"{out} is no name for a Parquet table. Let it end in .parquet")
     remarks: Counter[str] = Counter()
     refused: list[str] = []
     if (source / MANIFEST).is_file():

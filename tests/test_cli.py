@@ -131,6 +131,7 @@ def test_bad_input_is_one_line_each(tmp_path: Path, dataset: Dataset, capsys: py
         (("measure", tmp_path / "nan.npy", "--fs", 250, "--units", "uV", "--out", out), 3, "250"),
         (("measure", tmp_path / "nan.npy", *array[:-1], tmp_path / "nan.npy"), 3, "part of the input"),
         (("measure", tmp_path / "nan.npy", *array[:-1], tmp_path), 3, "is no file"),
+        (("measure", tmp_path / "nan.npy", *array[:-1], tmp_path / "nan.hea"), 3, "Let it end in .parquet"),
         (("measure", dataset.folder, "--out", dataset.folder / "x.parquet"), 3, "is a dataset"),
         (("show", dataset.folder, "--record", 1, "--out", dataset.folder / "dataset.json"), 3, "part of the input"),
         (("verify", tmp_path / ("x" * 300)), 1, "too long"),

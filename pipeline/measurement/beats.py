@@ -46,6 +46,9 @@ def _detect(detection: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[n
         threshold = np.maximum(threshold, share * seconds[:, -place])
     is_peak = (detection == highest) & (detection > threshold[:, None])
     rows, columns = np.nonzero(is_peak)
+    again = (np.diff(rows) == 0) & (np.diff(columns) <= c.REFRACTORY)  # equal maxima are one beat
+    is_peak[rows[1:][again], columns[1:][again]] = False
+    rows, columns = np.nonzero(is_peak)
     slots = np.cumsum(is_peak, axis=1)[rows, columns] - 1
     counts = is_peak.sum(axis=1)
     present = np.arange(max(counts.max(initial=0), 1)) < counts[:, None]

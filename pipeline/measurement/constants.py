@@ -64,6 +64,7 @@ QRS_EDGE_SHARE = 0.04  # MUSE: of a lead's steepest slope; with more, 12SL's J p
 QRS_QUIET_FACTOR = 5.0  # LUDB: slopes up to this multiple of the quiet parts of PQ and ST are not QRS; 3 scattered more
 QRS_EDGE_MOST = 0.16  # working limit: but not more than this share of the steepest, whatever the slow waves
 QRS_EDGE_OF_LARGEST = 0.03  # working limit: nor what is so small beside the record's steepest lead
+QRS_LEAD_SHARE = 0.06  # of the steepest lead, what one must have to be asked: twice the least that is seen in it
 QRS_LEADS_PASSED_OVER = 2  # LUDB: smallest scatter of 0 to 3
 QRS_QUIET_SAMPLES = 7  # 14 ms below threshold end the QRS
 PQ_QUIET = (110, 22)  # the 20th percentile of the 220 ms before the steepest point
@@ -116,12 +117,15 @@ FLAT_UV = 20.0  # peak to peak over one second: no QRS in this lead
 CLIPPED_SAMPLES = 10  # equal neighbours at a lead's extremum; 11 of LUDB's 100 odd records have as many
 CLIPPED_BRIEFLY, CLIPPED_TIMES = 3, 4  # LUDB, PTB-XL, Georgia: none is at its extremum for 6 ms in four beats
 HIGHEST_UV = 5000.0  # IEC 60601-2-25: the input range of an electrocardiograph
-NOISY_UV = 30.0  # LUDB with added noise: from here on P durations were seen to grow with the noise
+# A steep QRS has 10 to 25 µV above 40 Hz itself, so that less noise than this is not told from it: white noise of 20 µV
+# raised no flag and made QRS 6 ms longer on average, P 2 ms (LUDB, Georgia, PTB-XL).
+NOISY_UV = 30.0
 WANDER_UV = 250.0  # LUDB: the 97.5th percentile of near-normal records is 226
 UNLIKE_CORRELATION = 0.8  # LUDB: the 2.5th percentile of near-normal records is 0.82
 RESIDUAL_UV = (3.0, 70.0)  # below: copies of a template; above: 97.5th percentile of 40 PTB-XL and Georgia records
 RR_VARIATION_LEAST = 0.005  # LUDB: the 2.5th percentile of near-normal records is 0.008; below, a metronome
 P_CORRELATION_DOUBT = 0.75  # LUDB: below every annotated P
+P_AFTER_T_MS = 20.0  # a P that begins sooner after T may be a part of it
 T_SPREAD_DOUBT_MS = 30.0  # LUDB: within it the scatter of QT is that of readers
 LIKELY_MS = {
     "p_duration_ms": (60, 180),

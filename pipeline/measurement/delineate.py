@@ -42,13 +42,9 @@ def delineate(waves: Signal, rr: NDArray[np.float64], early_rr: NDArray[np.float
     share, extra = c.T_RR_SHARE
     last = np.minimum(share * rr + extra, early_rr - c.T_BEFORE_NEXT)
     r_peak = highest(magnitude(waves - level(waves, onset, (0, 1))), onset, offset + 1)
-    return Fiducials(
-        r_peak,
-        onset,
-        offset,
-        p_wave(quick, medium, slow, scale, onset, rr),
-        t_end(slow, scale, onset, offset, np.maximum(last, 1)),
-    )
+    t = t_end(slow, scale, onset, offset, np.maximum(last, 1))
+    diastole = rr - (t.offset - onset)  # from the end of T to the next QRS
+    return Fiducials(r_peak, onset, offset, p_wave(quick, medium, slow, scale, onset, np.minimum(rr / 2, diastole)), t)
 
 
 def _lead_scale(lead_slopes: Signal) -> Signal:

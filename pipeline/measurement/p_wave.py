@@ -44,7 +44,7 @@ class PWave:
 
 
 def p_wave(
-    quick: Signal, medium: Signal, slow: Signal, scale: Signal, qrs_onset: Index, rr: NDArray[np.float64]
+    quick: Signal, medium: Signal, slow: Signal, scale: Signal, qrs_onset: Index, room: NDArray[np.float64]
 ) -> PWave:
     """Find the highest hump before the QRS and its bounds.
 
@@ -58,9 +58,9 @@ def p_wave(
         slow: the same, smoothed over `SMOOTHING_SLOW`.
         scale: (n, 8, 1) weights of the leads.
         qrs_onset: (n,) samples.
-        rr: (n,) median RR in samples.
+        room: (n,) samples before the QRS in which there may be a P wave.
     """
-    reach = np.minimum(c.P_BEFORE_MOST, (rr / 2).astype(np.intp))
+    reach = np.clip(room, 1, c.P_BEFORE_MOST).astype(np.intp)
     start = np.maximum(qrs_onset - reach, 0)
     size = magnitude((slow - level(slow, qrs_onset, c.P_LEVEL)) * scale)
     peak, prominence = hump(size, start, qrs_onset)

@@ -20,27 +20,29 @@ def qrs_bounds(quick: Signal, medium: Signal) -> tuple[Index, Index]:
         quick: (n, 8, 600) µV, smoothed over `SMOOTHING_QUICK`, for the onset.
         medium: the same, smoothed over `SMOOTHING_MEDIUM`, for the offset, which ends less abruptly.
     """
-    onset_at, before, after = _sides(slopes(quick))
-    onset = onset_at - _outermost(_edges(before, after, c.PQ_QUIET, c.QRS_BEFORE_MOST))
-    offset_at, before, after = _sides(slopes(medium))
-    offset = offset_at + _outermost(_edges(after, before, c.ST_QUIET, c.QRS_AFTER_MOST))
+    quick_slopes = slopes(quick)
+    middle = np.full(len(quick), c.BEAT_BEFORE)
+    velocity = np.sqrt(sum_of_squares(quick_slopes))
+    steepest = highest(velocity, middle - c.QRS_REACH, middle + c.QRS_REACH)
+    before, after = _sides(quick_slopes, steepest)
+    onset = steepest - _outermost(before, after, c.PQ_QUIET, c.QRS_BEFORE_MOST)
+    before, after = _sides(slopes(medium), steepest)
+    offset = steepest + _outermost(after, before, c.ST_QUIET, c.QRS_AFTER_MOST)
     return onset, offset
 
 
-def _sides(lead_slopes: Signal) -> tuple[Index, Signal, Signal]:
-    """The steepest point, (n,), and every lead's steepness from there backwards and forwards, (n, 12, width)."""
-    middle = np.full(len(lead_slopes), c.BEAT_BEFORE)
-    velocity = np.sqrt(sum_of_squares(lead_slopes))
-    steepest = highest(velocity, middle - c.QRS_REACH, middle + c.QRS_REACH)
+def _sides(lead_slopes: Signal, steepest: Index) -> tuple[Signal, Signal]:
+    """Every lead's steepness from the steepest point backwards and forwards, (n, 12, width) each."""
     before, after = c.PQ_QUIET[0], c.ST_QUIET[0]
     steepness = np.abs(to_twelve_leads(cut_out(lead_slopes, steepest - before, before + after)))
-    return steepest, steepness[..., before::-1], steepness[..., before:]
+    return steepness[..., before::-1], steepness[..., before:]
 
 
-def _edges(outwards: Signal, other_side: Signal, quiet: tuple[int, int], most: int) -> Index:
-    """(n, 12) samples from the steepest point outwards to where the lead stays quiet for 14 ms.
+def _outermost(outwards: Signal, other_side: Signal, quiet: tuple[int, int], most: int) -> Index:
+    """(n,) samples from the steepest point outwards to where the leads, but for two, stay quiet for 14 ms.
 
-    Quiet is a share of the lead's steepest slope, or a multiple of what the slow waves beyond the QRS have.
+    Quiet is a share of the lead's steepest slope, or a multiple of what the slow waves beyond the QRS have. Leads
+    without a QRS to speak of are not asked.
 
     Args:
         outwards: (n, 12, width) steepness from the steepest point outwards.
@@ -56,11 +58,10 @@ def _edges(outwards: Signal, other_side: Signal, quiet: tuple[int, int], most: i
         np.float32(c.QRS_EDGE_SHARE) * top,
         np.float32(c.QRS_EDGE_MOST) * top,
     )
-    threshold = np.maximum(share, np.float32(c.QRS_EDGE_OF_LARGEST) * top.max(axis=1, keepdims=True))
+    largest = top.max(axis=1, keepdims=True)
+    threshold = np.maximum(share, np.float32(c.QRS_EDGE_OF_LARGEST) * largest)
     ahead = running_max(outwards[..., : most + c.QRS_QUIET_SAMPLES], c.QRS_QUIET_SAMPLES)
     ended: NDArray[np.bool_] = ahead <= threshold[..., None]
-    return np.where(ended.any(axis=-1), ended.argmax(axis=-1), most)
-
-
-def _outermost(distances: Index) -> Index:
-    return latest(distances, np.ones(distances.shape, np.bool_), c.QRS_LEADS_PASSED_OVER).astype(np.intp)
+    distances = np.where(ended.any(axis=-1), ended.argmax(axis=-1), most)
+    has_qrs = top >= np.float32(c.QRS_LEAD_SHARE) * largest
+    return latest(distances, has_qrs, c.QRS_LEADS_PASSED_OVER).astype(np.intp)

@@ -69,6 +69,7 @@ def measurement_flags(values: Values) -> Flags:
         "template_beats": _below(values, "beat_residual_uv", c.RESIDUAL_UV[0]),
         "template_rhythm": _template_rhythm(values),
         "uncertain_p": _below(values, "p_correlation", c.P_CORRELATION_DOUBT) & values["p_duration_ms"][1],
+        "p_upon_t": _p_upon_t(values),
         "uncertain_t_end": _above(values, "t_end_spread_ms", c.T_SPREAD_DOUBT_MS),
     }
     for name, (least, most) in c.LIKELY_MS.items():
@@ -90,3 +91,12 @@ def _template_rhythm(values: Values) -> NDArray[np.bool_]:
     """Whether the RR intervals vary less than any heart's."""
     (deviation, known), (mean, _) = values["rr_sd_ms"], values["mean_rr_ms"]
     return known & (deviation.astype(np.float64) < c.RR_VARIATION_LEAST * mean.astype(np.float64))
+
+
+def _p_upon_t(values: Values) -> NDArray[np.bool_]:
+    """Whether P begins where the T before it ends, so that the two cannot well be told apart."""
+    names = ("mean_rr_ms", "qt_interval_ms", "pr_interval_ms")
+    rr, qt, pr = (values[name][0].astype(np.float64) for name in names)
+    known = np.logical_and.reduce([values[name][1] for name in names])
+    upon: NDArray[np.bool_] = known & (rr - qt - pr < c.P_AFTER_T_MS)
+    return upon

@@ -28,9 +28,11 @@ from pipeline.measurement.quality import Flags, Values, measurement_flags, signa
 Known = NDArray[np.bool_]
 
 TOO_FEW_QRS = "<4 QRS"
-TOO_FEW_BEATS = "fewer than 3 complete, alike beats"
+TOO_FEW_BEATS = "fewer than 3 complete, alike beats with a QRS"
 NO_P = "no P wave"
 NO_T = "no T wave"
+OUT_OF_RANGE = "a value without meaning"
+"""An axis of a wave without net area, or an amplitude beyond the column's type."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def measure_rows(raw: NDArray[Any]) -> Rows:
     flags = {**faults, **_placement(median, fiducials, values, flat, paced), **measurement_flags(values)}
     shift = np.where(known.qrs, fiducials.r_peak - c.BEAT_BEFORE, 0)
     peaks = np.clip(beats.fiducials + shift[:, None], 0, raw.shape[-1] - 1)[beats.present]
-    return Rows(values, flags, _reasons(known), peaks.astype(np.int16), beats.counts)
+    return Rows(values, flags, _reasons(known, found), peaks.astype(np.int16), beats.counts)
 
 
 def _what_is_known(beats: Beats, median: MedianBeat, fiducials: Fiducials, p_likeness: NDArray[np.float32]) -> _Known:
@@ -95,7 +97,8 @@ def _what_is_known(beats: Beats, median: MedianBeat, fiducials: Fiducials, p_lik
     Fibrillation waves now and then look alike before most beats, so that an irregular rhythm asks for more likeness.
     """
     rate = beats.counts >= c.FEWEST_QRS
-    qrs = rate & (median.used.sum(axis=1) >= c.FEWEST_USED)
+    bounded = fiducials.qrs_offset > fiducials.qrs_onset
+    qrs = rate & (median.used.sum(axis=1) >= c.FEWEST_USED) & bounded
     p, t = fiducials.p, fiducials.t
     irregular = rr_irregularity(beats) > c.IRREGULAR_RR
     alike = p_likeness >= np.where(irregular, c.P_CORRELATION_IRREGULAR, c.P_CORRELATION).astype(np.float32)
@@ -106,12 +109,14 @@ def _what_is_known(beats: Beats, median: MedianBeat, fiducials: Fiducials, p_lik
     return _Known(rate, qrs, qrs & has_p, qrs & has_t)
 
 
-def _reasons(known: _Known) -> Flags:
+def _reasons(known: _Known, found: Amplitudes) -> Flags:
+    has_wave = {"p": known.p, "qrs": known.qrs, "t": known.t}
     return {
         TOO_FEW_QRS: ~known.rate,
         TOO_FEW_BEATS: known.rate & ~known.qrs,
         NO_P: known.qrs & ~known.p,
         NO_T: known.qrs & ~known.t,
+        OUT_OF_RANGE: np.logical_or.reduce([has_wave[name] & ~exists for name, (_, exists) in found.axes.items()]),
     }
 
 

@@ -9,26 +9,25 @@ from numpy.typing import NDArray
 
 from pipeline.columns import MEASURED, MEASUREMENT_SCHEMA
 from pipeline.measurement.quality import Flags
-from pipeline.measurement.rows import TOO_FEW_QRS, Rows
-
-OUT_OF_RANGE = "a value without meaning"
-"""An axis of a wave without net area, or an amplitude beyond the column's type."""
+from pipeline.measurement.rows import OUT_OF_RANGE, TOO_FEW_QRS, Rows
 
 
 def to_table(chunks: Sequence[Rows]) -> pa.Table:
     """Join chunks of records, in order, into a table of `MEASUREMENT_SCHEMA`."""
     columns: dict[str, pa.Array] = {}
+    reasons = _joined([chunk.reasons for chunk in chunks])
     for field in MEASUREMENT_SCHEMA:
         if field.name in chunks[0].values:
             values = np.concatenate([chunk.values[field.name][0] for chunk in chunks])
             known = np.concatenate([chunk.values[field.name][1] for chunk in chunks])
             columns[field.name] = _numbers(values, known, field.type)
+            reasons[OUT_OF_RANGE] |= known & columns[field.name].is_null().to_numpy(zero_copy_only=False)
     columns["r_peaks"] = _lists(
         pa.array(np.concatenate([chunk.r_peaks for chunk in chunks])),
         np.concatenate([chunk.beats for chunk in chunks]),
     )
     columns["quality_flags"] = _flag_lists(_joined([chunk.flags for chunk in chunks]))
-    columns["status"], columns["status_reason"] = _status(_joined([chunk.reasons for chunk in chunks]), columns)
+    columns["status"], columns["status_reason"] = _status(reasons, columns)
     return pa.table([columns[name] for name in MEASUREMENT_SCHEMA.names], schema=MEASUREMENT_SCHEMA)
 
 
@@ -64,11 +63,10 @@ def _status(reasons: Flags, columns: dict[str, pa.Array]) -> tuple[pa.Array, pa.
     for column in MEASURED:
         if column.name in columns:
             missing |= columns[column.name].is_null().to_numpy(zero_copy_only=False)
-    explained = np.logical_or.reduce(list(reasons.values()))
-    given = np.stack([*reasons.values(), missing & ~explained], axis=1)
-    names = [*reasons, OUT_OF_RANGE]
-    code = given @ (1 << np.arange(len(names)))
-    texts = ["; ".join(name for bit, name in enumerate(names) if value >> bit & 1) for value in range(1 << len(names))]
+    code = np.stack(list(reasons.values()), axis=1) @ (1 << np.arange(len(reasons)))
+    texts = [
+        "; ".join(name for bit, name in enumerate(reasons) if value >> bit & 1) for value in range(1 << len(reasons))
+    ]
     texts_or_null = pa.array([text or None for text in texts], type=pa.string())
     status = np.where(unmeasurable, 2, np.where(missing, 1, 0))
     words = pa.array(["measured", "partial", "unmeasurable"])

@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.columns import SIGNAL_SHA256
 from pipeline.dataset import Dataset
 from pipeline.report import published
-from pipeline.store.tables import MEASUREMENTS
+from pipeline.store.tables import MEASUREMENTS, read_columns
 
 Values = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -29,6 +28,7 @@ OPTIONAL = (STRICT, PERMISSIVE, SIGNAL_SHA256.name)
 
 CONCERNS: dict[str, tuple[str, ...]] = {
     "uncertain_p": ("p_", "pr_"),
+    "p_upon_t": ("p_", "pr_", "qt"),
     "uncertain_t_end": ("qt", "t_"),
     "template_rhythm": ("heart_rate_", "mean_rr_", "beats"),
     "unlikely_p_duration": ("p_duration_",),
@@ -79,7 +79,7 @@ class Records:
 
 def read_records(dataset: Dataset) -> Records:
     """What a report needs of a dataset's table."""
-    stored = pq.read_schema(dataset.folder / MEASUREMENTS).names
+    stored = read_columns(dataset.folder / MEASUREMENTS)
     return Records(dataset.measurements([*COLUMNS, *(name for name in OPTIONAL if name in stored)]))
 
 

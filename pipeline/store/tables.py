@@ -1,7 +1,8 @@
 """Measurement tables as Parquet, with units and descriptions on every field."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -32,14 +33,31 @@ def count_values(column: pa.ChunkedArray) -> dict[str, int]:
     return dict(sorted(Counter(value or "none" for value in column.to_pylist()).items()))
 
 
+def read_columns(path: Path) -> list[str]:
+    """The names of a table's columns.
+
+    Raises:
+        DatasetError: when the file is missing or damaged.
+    """
+    with _readable(path):
+        names: list[str] = pq.read_schema(path).names
+    return names
+
+
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a measurement table, or some of its columns.
 
     Raises:
         DatasetError: when the file is missing, damaged, or lacks a column.
     """
-    try:
+    with _readable(path):
         return pq.read_table(path, columns=columns, partitioning=None)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
         raise DatasetError(f"{path} cannot be read: {reason}. Run build again on its dataset to repair it") from error

@@ -14,7 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.columns import TABLE_SCHEMA
+from pipeline.errors import DatasetError
 from pipeline.generators import generate_block, load_generator
+from pipeline.interpret.rules import RULE_SET
+from pipeline.measurement import MEASUREMENT_VERSION
 from pipeline.rows import stored_rows
 from pipeline.shards import BLOCK, Shard
 from pipeline.store.documents import write_document
@@ -48,6 +51,7 @@ class Worker:
     def run(self, shard: Shard) -> LedgerEntry:
         """Make one shard: signals, rows, and last of all the ledger entry, each durable before the next."""
         folder = self._job.folder
+        _check_code(self._job.plan)
         seconds: dict[str, float] = {}
         with _timed(seconds, "generate"):
             signals = self._signals(shard)
@@ -85,6 +89,16 @@ class Worker:
         seed = self._job.plan.recipe.seed
         blocks = range(shard.start // BLOCK, -(-shard.stop // BLOCK))
         return np.concatenate([generate_block(self._generator, seed, block) for block in blocks])[: len(shard)]
+
+
+def _check_code(plan: Plan) -> None:
+    """Refuse to work for a plan of other code, as where a node, or the folder a build was started in, has its own."""
+    asked, own = (plan.measurement_version, plan.rule_set), (MEASUREMENT_VERSION, RULE_SET)
+    if asked != own:
+        raise DatasetError(
+            f"the plan is for measurement {asked[0]} and rules {asked[1]}, but {__file__}, which this worker runs, "
+            f"has {own[0]} and {own[1]}. Give every node the same version, and start from another folder"
+        )
 
 
 def instruction_set(device: str = "cpu") -> str:

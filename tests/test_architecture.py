@@ -22,9 +22,9 @@ def imported(path: Path) -> set[str]:
 
 LAYERS = (
     ("errors", "leads", "progress"),
-    ("columns", "shards", "recipe", "noise", "inputs"),
+    ("columns", "shards", "recipe", "noise"),
     ("measurement", "generators"),
-    ("interpret",),
+    ("inputs", "interpret"),
     ("digest",),
     ("rows", "store"),
     ("dataset", "plan"),

@@ -11,9 +11,10 @@ from pipeline.build import ATTEMPTS, make_shards, open_build
 from pipeline.dataset import Dataset
 from pipeline.engines import make_engine
 from pipeline.engines.serial import SerialEngine
-from pipeline.errors import WorkerError
+from pipeline.errors import DatasetError, WorkerError
 from pipeline.shards import Shard
 from pipeline.store.ledger import LedgerEntry
+from pipeline.worker import Job, Worker
 from tests.conftest import build, planned
 
 
@@ -76,3 +77,12 @@ def test_a_shard_that_always_fails_is_named_and_the_others_are_kept(tmp_path: Pa
     assert engine.tries == ATTEMPTS
     with open_build(tmp_path / "d", planned(records=96, shard_records=32)) as again:
         assert [shard.index for shard in again.pending] == [1]
+
+
+def test_a_worker_with_other_code_refuses_to_work(tmp_path: Path) -> None:
+    plan = planned(records=32)
+    for other in ({"measurement_version": "0.0"}, {"rule_set": "another"}):
+        worker = Worker(Job(tmp_path, plan.model_copy(update=other)))
+        with pytest.raises(DatasetError, match="which this worker runs"):
+            worker.run(Shard(0, 0, 32))
+    assert not any(tmp_path.iterdir())

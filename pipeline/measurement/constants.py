@@ -19,7 +19,7 @@ from typing import NamedTuple
 from pipeline.leads import SAMPLING_RATE_HZ
 
 MEASUREMENT_VERSION = "1.2.0"
-"""Changes with every change of a measured value."""
+"""Changes whenever a measured value does, from one published state to the next."""
 MS_PER_SAMPLE = 1000 / SAMPLING_RATE_HZ
 CHUNK_RECORDS = 32
 """Records worked on together: their arrays then stay in a processor's cache. No result depends on it."""

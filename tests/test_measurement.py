@@ -1,5 +1,7 @@
 """The measurement: known beats are recovered, and batches do not matter."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -15,7 +17,9 @@ from pipeline.columns import MEASURED, MEASUREMENT_SCHEMA, QUALITY
 from pipeline.errors import InputError
 from pipeline.leads import LEADS, SAMPLES, STORED_LEADS
 from pipeline.measurement import measure
+from pipeline.measurement.delineate import delineate
 from pipeline.measurement.medians import median_of_slots
+from pipeline.measurement.quality import measurement_flags, signal_flags
 
 # Synthetic beats: positions and widths in samples of 2 ms relative to R, heights of the 8 leads in µV
 RR = 430
@@ -52,7 +56,7 @@ def _beat(
     t_half: int = T_HALF,
     r: int = R_AT,
 ) -> NDArray[np.float64]:
-    """(8, 500) one beat: raised-cosine P and T, triangular Q, R and S, a shifted ST segment; widen stretches the QRS."""
+    """(8, 500) one beat: raised-cosine P and T, triangular Q, R and S stretched by `widen`, a shifted ST segment."""
     p = _hump(500, r + p_onset + p_samples / 2, p_samples / 2)
     q, up, s = (
         _triangle(500, *(r + widen * corner for corner in corners))
@@ -344,3 +348,379 @@ def test_every_numeric_column_is_produced() -> None:
     row = _regular(_beat())
     assert [column.name for column in (*MEASURED, *QUALITY)] == list(row)
     assert [name for name, value in row.items() if value is None] == ["status_reason"]
+
+
+def _irregular(seed: int, shortest: int, longest: int) -> list[int]:
+    """R peaks at intervals that say nothing of one another, the short ones the more frequent, as in fibrillation."""
+    rng = np.random.default_rng(seed)
+    steps = np.rint(rng.triangular(shortest, shortest + (longest - shortest) / 3, longest, 40)).astype(int)
+    return [peak for peak in (150 + np.cumsum(steps)).tolist() if peak < SAMPLES + 100]
+
+
+def _fibrillation(seed: int, rms_uv: float) -> NDArray[np.float64]:
+    """(8, 5000) waves of 4 to 9 Hz at random phases, in every lead others."""
+    rng = np.random.default_rng(seed)
+    frequencies = np.fft.rfftfreq(SAMPLES, 1 / 500)
+    band = (frequencies >= 4) & (frequencies <= 9)
+    waves = np.fft.irfft(band * np.exp(2j * np.pi * rng.random((8, len(frequencies)))), SAMPLES)
+    scaled: NDArray[np.float64] = rms_uv * waves / waves.std(axis=1, keepdims=True)
+    return scaled
+
+
+@pytest.mark.parametrize("rms_uv", [15.0, 30.0, 60.0])
+def test_in_atrial_fibrillation_there_is_no_p_wave(rms_uv: float) -> None:
+    """Now and then its waves happen to be alike before the few beats of a short median: here at most once in 40."""
+    beat = _beat(p_share=0.0)
+    signals = [_record(beat, _irregular(seed, 225, 550)) + _fibrillation(seed, rms_uv) for seed in range(40)]
+    rows = pipeline.measure(np.stack(signals)).to_pylist()
+    without = [row for row in rows if row["status_reason"] == "no P wave"]
+    assert len(without) >= 39
+    for row in without:
+        assert (row["status"], row["p_duration_ms"], row["pr_interval_ms"]) == ("partial", None, None)
+        assert 299 in row["statements"]
+        assert {21, 22, 23, 251}.isdisjoint(row["statements"])
+        assert row["qrs_duration_ms"] is not None
+
+
+def test_in_sinus_arrhythmia_there_is_a_p_wave() -> None:
+    regular = _regular(_beat())
+    signals = [_record(_beat(), _irregular(seed, 320, 600)) for seed in range(40)]
+    rows = pipeline.measure(np.stack(signals)).to_pylist()
+    assert np.median([row["rr_deviation_percent"] for row in rows]) > 20
+    for row in rows:
+        assert (row["status"], row["status_reason"]) == ("measured", None)
+        for name in ("p_duration_ms", "pr_interval_ms"):
+            assert row[name] == pytest.approx(regular[name], abs=4), name
+        assert 299 not in row["statements"]
+
+
+Drawn = Callable[[float], NDArray[np.float64]]
+
+
+def _steady(**shape: Any) -> NDArray[np.float64]:
+    """A record of beats of some shape with room for a long PR interval, at a rate of 50."""
+    return _record(_beat(**shape, r=200), _jittering(600), r=200)
+
+
+def _in_v2(added: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A sound record to one lead of which something is added."""
+    signal = _record(_beat(), _jittering())
+    signal[3] += added
+    return signal
+
+
+def _with_one_other_beat(t_share: float) -> NDArray[np.float64]:
+    peaks = _jittering()
+    signal = _record(_beat(), peaks)
+    signal[:, peaks[5] - R_AT : peaks[5] + 500 - R_AT] += _beat(t_share=t_share) - _beat()
+    return signal
+
+
+def _alternating(samples: float) -> NDArray[np.float64]:
+    return _record(_beat(), [170 + place * RR + int(samples) * (place % 2) for place in range(12)])
+
+
+DRAWN: dict[str, Drawn] = {
+    "height": lambda factor: _record(factor * _beat(), _jittering()),
+    "variation": lambda uv: _record(_beat(), _jittering()) + _fibrillation(5, uv),
+    "noise": lambda uv: _record(_beat(), _jittering(), uv),
+    "noise in V2": lambda uv: _in_v2(np.random.default_rng(3).normal(0, uv, SAMPLES)),
+    "wander in V2": lambda uv: _in_v2(uv * np.sin(2 * np.pi * 0.25 * np.arange(SAMPLES) / 500 + 1)),
+    "alternating RR": _alternating,
+    "ST": lambda uv: _record(_beat(st_uv=uv), _jittering()),
+    "T of one beat": _with_one_other_beat,
+    "P": lambda samples: _steady(p_samples=int(samples), p_onset=-50 - int(samples)),
+    "PR": lambda samples: _steady(p_samples=34, p_onset=QRS_ONSET - int(samples)),
+    "QRS": lambda factor: _steady(widen=factor, p_onset=-120),
+    "T peak": lambda place: _steady(t_peak=int(place), t_half=35 if place < 100 else T_HALF),
+    "RR": lambda samples: _record(_beat(), _jittering(int(samples))),
+    "RR, short P": lambda samples: _record(_beat(p_samples=40, p_onset=-80), _jittering(int(samples))),
+}
+"""Records that are sound but for one thing, by its measure."""
+
+
+@pytest.mark.parametrize(
+    ("flag", "drawn", "doubtful", "sound"),
+    [
+        ("above_5_mv", "height", 3.5, 3.4),
+        ("above_5_mv", "height", -3.5, -3.4),
+        ("varying_beats", "variation", 73, 69),
+        ("template_beats", "noise", 2.0, 2.6),
+        ("template_rhythm", "alternating RR", 2, 3),
+        ("uncertain_p", "variation", 37, 34),
+        ("p_upon_t", "RR", 288, 300),
+        ("uncertain_t_end", "ST", 80, 70),
+        ("noisy", "noise in V2", 28, 25),
+        ("baseline_wander", "wander in V2", 362, 350),
+        ("unlike_beats", "T of one beat", 4.0, 3.8),
+        ("unlikely_p_duration", "P", 30, 32),
+        ("unlikely_p_duration", "P", 120, 116),
+        ("unlikely_pr_interval", "PR", 42, 44),
+        ("unlikely_pr_interval", "PR", 158, 150),
+        ("unlikely_qrs_duration", "QRS", 0.5, 0.55),
+        ("unlikely_qrs_duration", "QRS", 1.7, 1.6),
+        ("unlikely_qt_interval", "T peak", 78, 82),
+        ("unlikely_qt_interval", "T peak", 182, 178),
+        ("unlikely_qtc_bazett", "RR, short P", 900, 860),
+        ("unlikely_qtc_bazett", "RR, short P", 350, 370),
+    ],
+)
+def test_a_doubt_begins_at_its_threshold(flag: str, drawn: str, doubtful: float, sound: float) -> None:
+    doubted, trusted = (_row(DRAWN[drawn](much))["quality_flags"] for much in (doubtful, sound))
+    assert flag in doubted
+    assert flag not in trusted
+
+
+SOUND = {
+    "noise_uv": 10.0,
+    "baseline_wander_uv": 100.0,
+    "beat_correlation": 0.95,
+    "beat_residual_uv": 20.0,
+    "rr_sd_ms": 40.0,
+    "mean_rr_ms": 800.0,
+    "p_correlation": 0.95,
+    "t_end_spread_ms": 10.0,
+    "p_duration_ms": 100.0,
+    "pr_interval_ms": 160.0,
+    "qrs_duration_ms": 90.0,
+    "qt_interval_ms": 400.0,
+    "qtc_bazett_ms": 420.0,
+}
+
+
+def _doubts(values: dict[str, float], unknown: str = "") -> set[str]:
+    """The flags of a record that is sound but for some values, or one that is unknown."""
+    found = measurement_flags(
+        {name: (np.array([value], np.float32), np.array([name != unknown])) for name, value in (SOUND | values).items()}
+    )
+    return {flag for flag, raised in found.items() if raised[0]}
+
+
+@pytest.mark.parametrize(
+    ("flag", "column", "limit", "side"),
+    [
+        ("noisy", "noise_uv", 30, 1),
+        ("baseline_wander", "baseline_wander_uv", 250, 1),
+        ("unlike_beats", "beat_correlation", 0.8, -1),
+        ("varying_beats", "beat_residual_uv", 70, 1),
+        ("template_beats", "beat_residual_uv", 3, -1),
+        ("template_rhythm", "rr_sd_ms", 4, -1),
+        ("uncertain_p", "p_correlation", 0.75, -1),
+        ("p_upon_t", "mean_rr_ms", 580, -1),
+        ("uncertain_t_end", "t_end_spread_ms", 30, 1),
+        ("unlikely_p_duration", "p_duration_ms", 60, -1),
+        ("unlikely_p_duration", "p_duration_ms", 180, 1),
+        ("unlikely_pr_interval", "pr_interval_ms", 80, -1),
+        ("unlikely_pr_interval", "pr_interval_ms", 300, 1),
+        ("unlikely_qrs_duration", "qrs_duration_ms", 60, -1),
+        ("unlikely_qrs_duration", "qrs_duration_ms", 160, 1),
+        ("unlikely_qt_interval", "qt_interval_ms", 280, -1),
+        ("unlikely_qt_interval", "qt_interval_ms", 520, 1),
+        ("unlikely_qtc_bazett", "qtc_bazett_ms", 330, -1),
+        ("unlikely_qtc_bazett", "qtc_bazett_ms", 520, 1),
+    ],
+)
+def test_the_next_number_beyond_a_limit_is_doubted(flag: str, column: str, limit: float, side: int) -> None:
+    beyond = float(np.nextafter(np.float32(limit), np.float32(side * np.inf)))
+    assert _doubts({column: limit}) == set()
+    assert _doubts({column: beyond}) == {flag}
+    assert _doubts({column: beyond}, unknown=column) == set()
+
+
+def test_a_wave_that_is_not_there_is_not_doubted() -> None:
+    assert _doubts({"p_correlation": 0.2}) == {"uncertain_p"}
+    assert _doubts({"p_correlation": 0.2}, unknown="p_duration_ms") == set()
+    assert _doubts({"mean_rr_ms": 500}) == {"p_upon_t"}
+    assert _doubts({"mean_rr_ms": 500}, unknown="pr_interval_ms") == set()
+    assert _doubts({"mean_rr_ms": 500}, unknown="qt_interval_ms") == set()
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_5_mv_are_seen_in_the_filtered_signal(side: int) -> None:
+    filtered = np.random.default_rng(0).normal(0, 100, (3, 8, SAMPLES)).astype(np.float32)
+    filtered[0, 6, 70] = side * 5000
+    filtered[1, 6, 70] = np.nextafter(np.float32(side * 5000), np.float32(side * np.inf))
+    flags, _ = signal_flags(filtered + 6000, filtered)
+    assert flags["above_5_mv"].tolist() == [False, True, False]
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    """Boundaries of a beat in samples after its R."""
+
+    p: tuple[int, int]
+    qrs: tuple[int, int]
+    t_end: int
+    t_spread: int
+
+
+def _bounds(beat: NDArray[np.float64], early_rr: float = RR) -> _Bounds:
+    """Delineate one beat, R at sample 150, without noise."""
+    waves = np.zeros((1, 8, 600), np.float32)
+    waves[0, :, 90 : 90 + beat.shape[1]] = beat
+    found = delineate(waves, np.array([float(RR)]), np.array([early_rr]))
+    at = (found.p.onset, found.p.offset, found.qrs_onset, found.qrs_offset, found.t.offset)
+    p_onset, p_offset, onset, offset, t_end = (int(place[0]) - 240 for place in at)
+    return _Bounds((p_onset, p_offset), (onset, offset), t_end, int(found.t.spread[0]))
+
+
+def _with_fault(leads: tuple[int, ...]) -> NDArray[np.float64]:
+    """A beat about whose QRS some leads oscillate, from 90 ms before R to 100 ms after it."""
+    beat = _beat()
+    beat[list(leads), 105:200] += 300 * np.sin(np.arange(95) * np.pi / 6)
+    return beat
+
+
+@pytest.mark.parametrize("leads", [*((lead,) for lead in range(2, 8)), (2, 3), (4, 7), (6, 7)])
+def test_faults_in_two_chest_leads_do_not_move_the_qrs(leads: tuple[int, ...]) -> None:
+    sound, faulty = _bounds(_beat()).qrs, _bounds(_with_fault(leads)).qrs
+    assert faulty == pytest.approx(sound, abs=1)
+
+
+@pytest.mark.parametrize("leads", [(2, 3, 4), (5, 6, 7), (2, 4, 6)])
+def test_what_three_leads_show_is_qrs(leads: tuple[int, ...]) -> None:
+    sound, longer = _bounds(_beat()).qrs, _bounds(_with_fault(leads)).qrs
+    assert longer[0] < sound[0] - 15
+    assert longer[1] > sound[1] + 15
+
+
+@pytest.mark.parametrize("lead", range(2, 8))
+def test_a_chest_lead_of_noise_or_nothing_does_not_move_the_qrs(lead: int) -> None:
+    sound = _bounds(_beat()).qrs
+    for instead in (0.0, np.random.default_rng(lead).normal(0, 30, 500)):
+        beat = _beat()
+        beat[lead] = instead
+        assert _bounds(beat).qrs == pytest.approx(sound, abs=2)
+
+
+def _p_shifted(early: tuple[int, ...], late: tuple[int, ...], samples: int) -> _Bounds:
+    """The bounds of a beat whose P comes earlier in some leads and later in others."""
+    p = _beat() - _beat(p_share=0.0)
+    p[list(early)] = np.roll(p[list(early)], -samples, axis=1)
+    p[list(late)] = np.roll(p[list(late)], samples, axis=1)
+    return _bounds(_beat(p_share=0.0) + p)
+
+
+def test_p_begins_in_its_early_leads_and_ends_in_its_late_ones() -> None:
+    onset, offset = _bounds(_beat()).p
+    for early, late in (((0, 2, 3, 4), (1, 5, 6, 7)), ((0, 1, 5), (2, 3, 4, 6, 7))):
+        assert _p_shifted(early, late, 8).p == pytest.approx((onset - 8, offset + 8), abs=2)
+    assert _p_shifted((2, 3, 4, 5), (), 15).p == pytest.approx((onset - 15, offset), abs=2)
+    assert _p_shifted((), (2, 3, 4, 5), 15).p == pytest.approx((onset, offset + 13), abs=3)
+
+
+@pytest.mark.parametrize("lead", range(2, 8))
+def test_one_lead_alone_does_not_decide_where_p_is(lead: int) -> None:
+    sound = _bounds(_beat()).p
+    assert _p_shifted((lead,), (), 15).p == pytest.approx(sound, abs=3)
+    assert _p_shifted((), (lead,), 15).p == pytest.approx(sound, abs=3)
+
+
+@pytest.mark.parametrize("lead", range(8))
+@pytest.mark.parametrize("share", [0.0, 0.05, -1.0])
+def test_a_flat_or_inverted_t_in_one_lead_does_not_move_its_end(lead: int, share: float) -> None:
+    beat = _beat()
+    beat[lead] = share * beat[lead] + (1 - share) * _beat(t_share=0.0)[lead]
+    assert _bounds(beat).t_end == pytest.approx(_bounds(_beat()).t_end, abs=2)
+
+
+def _drifting(leads: tuple[int, ...], uv: float) -> _Bounds:
+    """The bounds of a beat that has, in some leads, no T but a slow fall to long after it."""
+    drift = np.interp(np.arange(500), [190, 230, 480], [0.0, 1.0, 0.0])
+    beat = _beat()
+    beat[list(leads)] = _beat(t_share=0.0)[list(leads)] + uv * drift
+    return _bounds(beat)
+
+
+def test_the_end_of_t_follows_four_leads_but_not_three() -> None:
+    sound = _bounds(_beat())
+    for leads in ((4,), (2, 3, 4)):
+        found = _drifting(leads, 200)
+        assert found.t_end == pytest.approx(sound.t_end, abs=2)
+        assert found.t_spread <= 20
+    assert _drifting((2, 3, 4, 5), 200).t_end > sound.t_end + 30
+
+
+def test_leads_without_t_to_speak_of_are_not_asked() -> None:
+    found, sound = _drifting((2, 3, 4, 5, 6), 30), _bounds(_beat())
+    assert found.t_end == pytest.approx(sound.t_end, abs=2)
+    assert found.t_spread == pytest.approx(sound.t_spread, abs=2)
+
+
+@pytest.mark.parametrize("next_r", [250, 270, 290])
+def test_an_early_next_qrs_is_not_t(next_r: int) -> None:
+    beat = np.zeros((8, 510))
+    beat[:, :500] = _beat()
+    beat[:, next_r:] += _beat(p_share=0.0, t_share=0.0)[:, : 510 - next_r]
+    assert _bounds(beat, early_rr=next_r).t_end == pytest.approx(_bounds(_beat()).t_end, abs=3)
+    assert _bounds(beat, early_rr=np.inf).t_end > next_r - 20
+
+
+@pytest.mark.parametrize("next_r", [225, 230, 235])
+def test_t_ends_50_ms_before_the_next_qrs(next_r: int) -> None:
+    assert _bounds(_beat(), early_rr=next_r).t_end <= next_r + QRS_ONSET - 25
+
+
+@pytest.mark.parametrize(("long", "short"), [(450, 260), (440, 270)])
+def test_qt_where_every_second_beat_comes_early(long: int, short: int) -> None:
+    peaks = [peak for first in range(100, SAMPLES - 400, long + short) for peak in (first, first + long)]
+    row = _row(_record(_beat(p_share=0.0), peaks))
+    assert row["qt_interval_ms"] == pytest.approx(_regular(_beat())["qt_interval_ms"], abs=8)
+
+
+INTERVALS = [
+    name for name in MEASUREMENT_SCHEMA.names if name.endswith("_ms") and name not in {"mean_rr_ms", "rr_sd_ms"}
+]
+
+
+@cache
+def _sound() -> NDArray[np.float64]:
+    """Generated ECGs and drawn ones, in whole µV."""
+    drawn = [_record(_beat(), _jittering(rr)) for rr in (350, RR, 520)]
+    drawn += [_record(_beat(p_share=0.0), _jittering()), _record(_beat(t_share=0.0), _jittering())]
+    signals: NDArray[np.float64] = np.rint(np.concatenate([_mixed()[0][:20], drawn]))
+    return signals
+
+
+def test_twice_the_gain_doubles_the_amplitudes_and_keeps_the_intervals() -> None:
+    """But for a QRS that then is high and sharp enough to be taken for a pacing spike: 1 in 200 generated records."""
+    once, twice = measure(_sound()).to_pylist(), measure(2 * _sound()).to_pylist()
+    assert len([row for row in twice if "pacing_spikes" in row["quality_flags"]]) <= 1
+    for one, two in zip(once, twice, strict=True):
+        if "pacing_spikes" in two["quality_flags"]:
+            continue
+        assert [two[name] for name in INTERVALS] == [one[name] for name in INTERVALS]
+        for wave in ("p", "stj", "stm", "ste"):  # the others are there or not by their size in µV
+            for height, double in zip(_lead(one, wave), _lead(two, wave), strict=True):
+                assert double == (None if height is None else pytest.approx(2 * height, abs=1)), wave
+
+
+def test_leads_at_levels_of_their_own_measure_the_same() -> None:
+    levels = np.random.default_rng(0).uniform(-5000, 5000, (8, 1))
+    as_drawn, shifted = measure(_sound()).to_pylist(), measure(_sound() + levels).to_pylist()
+    for one, other in zip(as_drawn, shifted, strict=True):
+        assert [other[name] for name in INTERVALS] == [one[name] for name in INTERVALS]
+        assert (other["r_peaks"], other["quality_flags"]) == (one["r_peaks"], one["quality_flags"])
+        for name, value in one.items():
+            if name.endswith("_uv") and value is not None:
+                assert other[name] == pytest.approx(value, abs=1), name
+
+
+def test_upside_down_the_intervals_are_the_same() -> None:
+    upright, inverted = measure(_sound()).to_pylist(), measure(-_sound()).to_pylist()
+    for one, other in zip(upright, inverted, strict=True):
+        for name in INTERVALS:
+            assert other[name] == (None if one[name] is None else pytest.approx(one[name], abs=2)), name
+        assert _lead(other, "stj") == pytest.approx([-height for height in _lead(one, "stj")], abs=25)
+        assert _lead(other, "p") == [None if height is None else -height for height in _lead(one, "p")]
+
+
+@pytest.mark.parametrize("shift", [100, 237, 400])
+def test_when_the_recording_begins_makes_no_difference(shift: int) -> None:
+    for rr in (350, RR, 520):
+        rhythm = _record(_beat(), _jittering(rr, SAMPLES + shift), samples=SAMPLES + shift)
+        early, late = _row(rhythm[:, :SAMPLES]), _row(rhythm[:, shift:])
+        for name in INTERVALS:
+            assert late[name] == pytest.approx(early[name], abs=4 if name == "t_end_spread_ms" else 2), name
+        peaks = [peak - shift for peak in early["r_peaks"] if peak >= shift + 100]
+        assert [peak for peak in late["r_peaks"] if 100 <= peak < SAMPLES - shift][: len(peaks)] == peaks

@@ -1,7 +1,8 @@
-"""QRS onset and offset: the earliest and the latest steepness in any lead, but for two.
+"""QRS onset and offset: where the earliest lead grows steep and the latest ceases to be, but for two.
 
 By the convention of CSE and AHA part I the earliest onset and the latest offset of all leads count. The outermost two
-of twelve are passed over here, so that noise or a fault in one lead, and in those derived from it, decides nothing.
+of twelve are passed over here, so that noise or a fault in one or two chest leads decides nothing. One in I or II does:
+four of the twelve are derived from each.
 """
 
 import numpy as np

@@ -4,11 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
+from pipeline.leads import LEADS, STORED_LEADS, to_twelve_leads
 
-DERIVED_LEADS = ("III", "aVR", "aVL", "aVF")
+DERIVED_LEADS = tuple(lead for lead in LEADS if lead not in STORED_LEADS)
 
-_WEIGHTS = {"III": (-1.0, 1.0), "aVR": (-0.5, -0.5), "aVL": (1.0, -0.5), "aVF": (-0.5, 1.0)}
-"""What each takes of I and of II: Einthoven's and Goldberger's identities."""
+_WEIGHTS = dict(zip(LEADS, to_twelve_leads(np.eye(len(STORED_LEADS), 2)), strict=True))
+"""What each takes of I and of II: what becomes of one that has I alone for a sample, and II alone for the next."""
 
 TOLERANCE_UV = 10.0
 """RMS; three leads rounded to 5 µV, the coarsest step of a diagnostic electrocardiograph, differ by 2.5 µV."""

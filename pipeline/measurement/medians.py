@@ -10,7 +10,7 @@ def median_of_slots(slots: NDArray[np.float32], counts: NDArray[np.intp]) -> NDA
     """Median over the first axis where each record fills a number of slots of its own.
 
     Args:
-        slots: (slots, n, length), infinity in a record's empty slots; sorted in place.
+        slots: (slots, n, length), infinity in a record's empty slots; overwritten.
         counts: (n,) filled slots of each record; where none is, the result is 0.
 
     Returns:

@@ -111,6 +111,11 @@ class _Leads:
     origin: Index
     """(n,) sample of the median beat at which the cut-out begins."""
 
+    def highest_in_record(self, values: Signal) -> Signal:
+        """(n * 12,) the largest that any lead of the same record has."""
+        of_record = values.reshape(len(self.origin), -1)
+        return np.broadcast_to(of_record.max(axis=1, keepdims=True), of_record.shape).reshape(-1)
+
     def outermost(self, edges: Edges, passed_over: int, has_p: NDArray[np.bool_]) -> Edges:
         """The earliest onset and the latest offset of a record's leads that have a P, but for some."""
         onset, offset = (edge.reshape(len(self.origin), -1) for edge in edges)
@@ -138,8 +143,7 @@ def _lead_feet(waves: Signal, peak: Index, qrs_onset: Index) -> Edges:
     trough = lowest(rows, top, leads.stop)
     foot = _foot(rows, trough, top)
     offset = crossing(rows, foot, first_below(rows, foot, top, trough + 1), -1)
-    highest_p = prominence.reshape(len(peak), -1).max(axis=1).repeat(len(top) // len(peak))
-    has_p = prominence >= np.float32(c.P_LEAD_SHARE) * highest_p
+    has_p = prominence >= np.float32(c.P_LEAD_SHARE) * leads.highest_in_record(prominence)
     return leads.outermost((onset - c.P_LEAD_FOOT_SHIFT, offset + c.P_LEAD_FOOT_SHIFT), c.P_FEET_PASSED_OVER, has_p)
 
 
@@ -150,8 +154,8 @@ def _lead_slopes(waves: Signal, peak: Index, qrs_onset: Index) -> Edges:
     before = np.maximum(leads.peak - c.P_STEEPEST_REACH, 0)
     after = np.minimum(leads.peak + c.P_STEEPEST_REACH + 1, leads.stop - 2)
     top = np.where(within(steepness.shape[1], before, after), steepness, 0).max(axis=1)
-    largest = top.reshape(len(peak), -1).max(axis=1).repeat(len(top) // len(peak))
-    threshold = np.maximum(np.float32(c.P_SLOPE_SHARE) * top, np.float32(c.P_SLOPE_OF_LARGEST) * largest)
+    least = np.float32(c.P_SLOPE_OF_LARGEST) * leads.highest_in_record(top)
+    threshold = np.maximum(np.float32(c.P_SLOPE_SHARE) * top, least)
     run = c.P_SLOPE_QUIET_SAMPLES
     longest = running_max(steepness, run)
     rise, fall = highest(steepness, before, leads.peak + 1), highest(steepness, leads.peak, after)

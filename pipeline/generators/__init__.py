@@ -12,6 +12,13 @@ from pipeline.noise import block_noise
 from pipeline.recipe import Recipe
 from pipeline.shards import BLOCK
 
+GENERATION_VERSION = "2.0.0"
+"""Changes whenever the noise or a generator's rounding does: bytes of two versions do not belong in one dataset.
+
+1.0.0  the published network as it stands
+2.0.0  its convolutions between phases, as products of spectra
+"""
+
 
 class Generator(Protocol):
     """A loaded network."""

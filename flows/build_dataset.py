@@ -34,6 +34,7 @@ from pipeline.plan import plan_build
 from pipeline.report.summary import summarise
 from pipeline.second_opinion import DEFAULT_SHARE, check_share
 from pipeline.shards import DEFAULT_SHARD_RECORDS, Shard
+from pipeline.store.ledger import LedgerEntry
 
 IN_PROCESS = {
     PREFECT_API_URL: None,  # whatever server a prefect.toml or a profile names
@@ -60,10 +61,9 @@ def _may_succeed_later(_task: Task[..., object], _run: TaskRun, state: State[obj
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def make_shard(shard: Shard, engine: Engine) -> int:
-    """Make and commit one shard on the engine; returns its number of records."""
-    engine.run(shard)
-    return len(shard)
+def make_shard(shard: Shard, engine: Engine) -> LedgerEntry:
+    """Make and commit one shard on the engine."""
+    return engine.run(shard)
 
 
 @flow(name="build-dataset", task_runner=_THREADS)
@@ -72,7 +72,7 @@ def build_dataset(
     seed: Annotated[int, Field(ge=0, description="seed of the noise")] = 0,
     out: Annotated[str, Field(description="dataset folder")] = "dataset",
     engine: Annotated[Literal["ray", "serial"], Field(description="who works")] = "ray",
-    workers: Annotated[int | None, Field(ge=1, description="default: one a GPU, or one a core without GPU")] = None,
+    workers: Annotated[int | None, Field(ge=1, description="default: one a core; they share the GPUs, if any")] = None,
     shard_records: Annotated[int, Field(ge=32, description="records a shard")] = DEFAULT_SHARD_RECORDS,
     checkpoint: Annotated[str | None, Field(description="checkpoint file; default: the published one")] = None,
     release: Annotated[bool, Field(description="package a release as well")] = True,
@@ -84,7 +84,7 @@ def build_dataset(
     file = Path(checkpoint) if checkpoint else None
     check_engine(engine, workers)
     plan = plan_build({"records": records, "seed": seed}, shard_records=shard_records, checkpoint=file)
-    dataset, complete = build(
+    built = build(
         Path(out),
         plan,
         file,
@@ -94,7 +94,7 @@ def build_dataset(
         second_opinion=second_opinion,
         make=_make_shards,
     )
-    summary = summarise(dataset, complete=complete)
+    summary = f"{summarise(built.dataset, complete=built.complete)}\n{built.timings.text()}"
     get_run_logger().info("%s", summary)
     create_markdown_artifact(f"```\n{summary}\n```", key="dataset-summary", description=str(out))
     return summary
@@ -104,17 +104,16 @@ def _make_shards(build: Build, engine: Engine) -> None:
     settle(build, _outcomes(build.pending, engine))
 
 
-def _outcomes(pending: Iterable[Shard], engine: Engine) -> Iterator[tuple[Shard, BaseException | None]]:
-    """One task a shard, a few more at a time than there are workers, so that what runs is what is shown as running."""
+def _outcomes(pending: Iterable[Shard], engine: Engine) -> Iterator[tuple[Shard, LedgerEntry | BaseException]]:
+    """One task a shard, at any time a few more than the engine takes, so that no worker waits for the next."""
     waiting = deque(pending)
-    running: dict[PrefectFuture[int], Shard] = {}
+    running: dict[PrefectFuture[LedgerEntry], Shard] = {}
     while waiting or running:
-        while waiting and len(running) < 2 * engine.workers:
+        while waiting and len(running) < engine.slots + engine.workers:
             shard = waiting.popleft()
             running[make_shard.submit(shard, engine)] = shard
         future = next(as_completed(list(running)))
-        result = future.result(raise_on_failure=False)
-        yield running.pop(future), result if isinstance(result, BaseException) else None
+        yield running.pop(future), future.result(raise_on_failure=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

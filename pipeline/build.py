@@ -3,8 +3,8 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Never
 
@@ -20,7 +20,9 @@ from pipeline.release.package import RELEASE
 from pipeline.second_opinion import DEFAULT_SHARE, check_share, count_opinions, sample_size
 from pipeline.shards import Shard
 from pipeline.store.files import writing
-from pipeline.store.ledger import LEDGER, Plan, committed_entry
+from pipeline.store.ledger import LEDGER, LedgerEntry, Plan, committed_entry
+from pipeline.store.threads import in_threads
+from pipeline.timings import Timings
 from pipeline.worker import Job
 
 ATTEMPTS = 4
@@ -38,6 +40,7 @@ class Build:
     complete: bool
     release: bool
     second_opinion: float
+    timings: Timings = field(default_factory=Timings)
 
     @property
     def plan(self) -> Plan:
@@ -56,9 +59,19 @@ class Build:
             DatasetError: when a shard is missing or damaged.
         """
         if not self.complete:
-            with writing(self.job.folder):
+            with writing(self.job.folder), self.timings.phase("finalise"):
                 finalise(self.job.folder, self.plan, release=self.release, second_opinion=self.second_opinion)
         return open_dataset(self.job.folder)
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build leaves."""
+
+    dataset: Dataset
+    complete: bool
+    """Whether there was nothing left to do."""
+    timings: Timings
 
 
 def build_dataset(
@@ -71,15 +84,15 @@ def build_dataset(
     release: bool = True,
     second_opinion: float = DEFAULT_SHARE,
     make: "Callable[[Build, Engine], None] | None" = None,
-) -> tuple[Dataset, bool]:
-    """Build a dataset, or finish, repair or extend one; returns it, and whether it was complete already.
+) -> Built:
+    """Build a dataset, or finish, repair or extend one.
 
     Args:
         out: the dataset's folder.
         plan: what it is going to hold.
         checkpoint: the generator's checkpoint; None for the published one.
         engine: `ray` or `serial`.
-        workers: how many; None for one a GPU, or one a core where there is no GPU.
+        workers: how many; None for one a core. Where there are GPUs, the workers share them.
         release: whether to package a release as well.
         second_opinion: share of the records whose heart rate neurokit2 measures as well, from 0 to 1. It changes no
             signal and no measurement, and so is no part of the plan.
@@ -92,9 +105,13 @@ def build_dataset(
     check_engine(engine, workers)
     with open_build(out, plan, checkpoint, release=release, second_opinion=second_opinion) as build:
         if build.pending:
-            with make_engine(engine, build.job, workers) as started:
-                (make or make_shards)(build, started)
-        return build.finalise(), build.complete
+            with ExitStack() as running:
+                with build.timings.phase("start"):
+                    started = running.enter_context(make_engine(engine, build.job, workers))
+                with build.timings.phase("make"):
+                    (make or make_shards)(build, started)
+                build.timings.workers = started.workers
+        return Built(build.finalise(), build.complete, build.timings)
 
 
 @contextmanager
@@ -134,10 +151,15 @@ def open_build(
             yield Build(job, pending=[], complete=True, release=release, second_opinion=second_opinion)
             return
         prepare(folder, plan)
-        shards = plan.shards()
-        looked_at = tracked(shards, "checking shards", "shards") if existing else shards
-        pending = [shard for shard in looked_at if committed_entry(folder, plan, shard) is None]
+        pending = _uncommitted(folder, plan) if existing else plan.shards()
         yield Build(job, pending, complete=False, release=release, second_opinion=second_opinion)
+
+
+def _uncommitted(folder: Path, plan: Plan) -> list[Shard]:
+    shards = plan.shards()
+    looked_at = tracked(shards, "checking shards", "shards")
+    entries = in_threads(lambda shard: committed_entry(folder, plan, shard), looked_at)
+    return [shard for shard, entry in zip(shards, entries, strict=True) if entry is None]
 
 
 def _has_extras(folder: Path, plan: Plan, *, release: bool, second_opinion: float) -> bool:
@@ -152,20 +174,20 @@ def make_shards(build: Build, engine: Engine) -> None:
     Raises:
         WorkerError: names the shards that failed every time.
     """
-    with ThreadPoolExecutor(engine.workers) as threads:
+    with ThreadPoolExecutor(engine.slots) as threads:
         futures = {threads.submit(_attempt, engine, shard): shard for shard in build.pending}
         try:
-            settle(build, ((futures[future], future.exception()) for future in as_completed(futures)))
+            settle(build, ((futures[done], done.exception() or done.result()) for done in as_completed(futures)))
         finally:
             threads.shutdown(wait=True, cancel_futures=True)
 
 
-def settle(build: Build, outcomes: Iterable[tuple[Shard, BaseException | None]]) -> None:
+def settle(build: Build, outcomes: Iterable[tuple[Shard, LedgerEntry | BaseException]]) -> None:
     """Follow shards as they end, under a bar; a lost one does not keep the others from being made.
 
     Args:
         build: what they are part of.
-        outcomes: shards in the order of their ends, each with what made it fail for good.
+        outcomes: shards in the order of their ends, each with its entry or with what made it fail for good.
 
     Raises:
         WorkerError: when all have ended, names the shards that failed every time.
@@ -173,12 +195,13 @@ def settle(build: Build, outcomes: Iterable[tuple[Shard, BaseException | None]])
     """
     failed: dict[Shard, WorkerError] = {}
     with build.progress() as bar:
-        for shard, error in outcomes:
-            if isinstance(error, WorkerError):
-                failed[shard] = error
-            elif error is not None:
-                raise error
+        for shard, outcome in outcomes:
+            if isinstance(outcome, WorkerError):
+                failed[shard] = outcome
+            elif isinstance(outcome, BaseException):
+                raise outcome
             else:
+                build.timings.add_shard(len(shard), outcome.seconds)
                 bar.update(len(shard))
     if failed:
         raise _failed_shards(failed)
@@ -194,13 +217,13 @@ def _failed_shards(failed: Mapping[Shard, WorkerError]) -> WorkerError:
     )
 
 
-def _attempt(engine: Engine, shard: Shard) -> None:
-    for attempt in range(1, ATTEMPTS + 1):
+def _attempt(engine: Engine, shard: Shard) -> LedgerEntry:
+    attempt = 1
+    while True:
         try:
-            engine.run(shard)
+            return engine.run(shard)
         except WorkerError as error:
             _log.warning("attempt %d of %d at %s failed: %s", attempt, ATTEMPTS, shard.name, error)
             if attempt == ATTEMPTS:
                 raise
-        else:
-            return
+            attempt += 1

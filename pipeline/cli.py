@@ -125,7 +125,7 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="seed of the noise (default 0)")
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="dataset folder (default %(default)s)")
     parser.add_argument("--engine", choices=("ray", "serial"), default="ray", help="who works (default %(default)s)")
-    parser.add_argument("--workers", type=int, help="Ray actors (default: one a GPU, or one a core without GPU)")
+    parser.add_argument("--workers", type=int, help="Ray actors (default: one a core; they share the GPUs, if any)")
     parser.add_argument(
         "--shard-records",
         type=int,
@@ -172,7 +172,7 @@ def _build(options: argparse.Namespace) -> int:
     from pipeline.report.summary import summarise
 
     plan = plan_build(recipe_fields(options), shard_records=options.shard_records, checkpoint=options.checkpoint)
-    dataset, complete = build_dataset(
+    built = build_dataset(
         options.out,
         plan,
         options.checkpoint,
@@ -181,7 +181,8 @@ def _build(options: argparse.Namespace) -> int:
         release=options.release,
         second_opinion=options.second_opinion,
     )
-    print(summarise(dataset, complete=complete))
+    print(summarise(built.dataset, complete=built.complete))
+    print(built.timings.text(), end="")
     return 0
 
 

@@ -39,6 +39,7 @@ class Manifest(Document):
     kind: Literal["dataset", "subset"]
     recipe: Recipe
     lineage_digest: str
+    generation_version: str
     measurement_version: str
     rule_set: str
     shard_records: int
@@ -60,6 +61,7 @@ def describe(kind: Literal["dataset", "subset"], plan: Plan, table: pa.Table) ->
         kind=kind,
         recipe=plan.recipe,
         lineage_digest=plan.lineage_digest(),
+        generation_version=plan.generation_version,
         measurement_version=plan.measurement_version,
         rule_set=plan.rule_set,
         shard_records=plan.shard_records,
@@ -77,6 +79,7 @@ def plan_of(manifest: Manifest) -> Plan:
     """The plan that a dataset was built by."""
     return Plan(
         recipe=manifest.recipe,
+        generation_version=manifest.generation_version,
         measurement_version=manifest.measurement_version,
         rule_set=manifest.rule_set,
         shard_records=manifest.shard_records,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.errors import RecipeError
-from pipeline.generators import load_generator
+from pipeline.generators import GENERATION_VERSION, load_generator
 from pipeline.generators.checkpoint import checkpoint_sha256, published_checkpoint
 from pipeline.interpret.rules import RULE_SET
 from pipeline.measurement import MEASUREMENT_VERSION
@@ -44,6 +44,7 @@ def plan_build(
     check_shard_records(shard_records)
     return Plan(
         recipe=checked,
+        generation_version=GENERATION_VERSION,
         measurement_version=MEASUREMENT_VERSION,
         rule_set=RULE_SET,
         shard_records=shard_records,

@@ -14,7 +14,7 @@ from pipeline.columns import TABLE_SCHEMA, Column
 from pipeline.errors import RecipeError
 from pipeline.leads import SAMPLING_RATE_HZ, STORED_LEADS
 from pipeline.progress import tracked
-from pipeline.store.signals import read_signals
+from pipeline.store.signals import open_signals
 from pipeline.store.tables import read_table, write_table
 
 SECOND_OPINION = "second_opinion.parquet"
@@ -94,11 +94,12 @@ def write_second_opinion(folder: Path, table: pa.Table, share: float) -> None:
     if not sampled:
         return
     lead = STORED_LEADS.index("II")
+    signals = open_signals(folder)  # once: opening takes longer than neurokit2
     theirs: list[float | None] = []
     failures: list[str] = []
     for record in tracked(sampled, "second opinion", "records"):
         try:
-            theirs.append(neurokit2_heart_rate(read_signals(folder, record, record + 1)[0, lead]))
+            theirs.append(neurokit2_heart_rate(np.asarray(signals[record, lead])))
         except (ValueError, IndexError) as error:  # what neurokit2 raises itself, and where it looks into empty arrays
             theirs.append(None)
             failures.append(f"record {record}: {error!r}")

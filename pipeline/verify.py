@@ -13,6 +13,7 @@ from pipeline.errors import DatasetError
 from pipeline.progress import tracked
 from pipeline.store.files import all_files, file_entry
 from pipeline.store.signals import read_signals
+from pipeline.store.threads import in_threads
 
 _BATCH = 256
 
@@ -50,8 +51,12 @@ def damaged_files(folder: Path, manifest: Manifest) -> Iterator[Problem]:
     for name in sorted(present.keys() - manifest.files.keys()):
         yield Problem(name, "is not part of the dataset")
     known = sorted(present.keys() & manifest.files.keys())
-    for name in tracked(known, "checking files", "files"):
-        if present[name].is_symlink() or file_entry(present[name]) != manifest.files[name]:
+
+    def is_altered(name: str) -> bool:
+        return present[name].is_symlink() or file_entry(present[name]) != manifest.files[name]
+
+    for name, altered in zip(known, in_threads(is_altered, tracked(known, "checking files", "files")), strict=True):
+        if altered:
             yield Problem(name, "is altered: its SHA-256 is not the manifest's")
 
 

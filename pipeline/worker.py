@@ -1,12 +1,11 @@
 """One worker: makes a shard in one pass in its own memory and commits it."""
 
 import platform
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import pyarrow as pa
@@ -15,16 +14,20 @@ from numpy.typing import NDArray
 
 from pipeline.columns import TABLE_SCHEMA
 from pipeline.errors import DatasetError
-from pipeline.generators import generate_block, load_generator
+from pipeline.generators import GENERATION_VERSION, load_generator
 from pipeline.interpret.rules import RULE_SET
+from pipeline.leads import SAMPLES, STORED_LEADS
 from pipeline.measurement import MEASUREMENT_VERSION
+from pipeline.noise import block_noise
 from pipeline.rows import stored_rows
 from pipeline.shards import BLOCK, Shard
 from pipeline.store.documents import write_document
 from pipeline.store.files import file_entry, writing
 from pipeline.store.ledger import LedgerEntry, Plan, entry_file, part_file
+from pipeline.store.sharding import encode_shard
 from pipeline.store.signals import write_shard
-from pipeline.store.tables import count_values, write_table
+from pipeline.store.tables import count_values, write_part
+from pipeline.timings import timed
 
 
 @dataclass(frozen=True)
@@ -42,32 +45,35 @@ class Job:
 
 
 class Worker:
-    """Loads the generator once, then makes shard after shard."""
+    """Loads the generator once, then makes shard after shard, from two threads: one computes while the other writes."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self._generator = load_generator(job.plan.recipe, job.checkpoint, job.device)
+        self._computing = Lock()
+
+    def ready(self) -> None:
+        """Answers once the generator is loaded."""
 
     def run(self, shard: Shard) -> LedgerEntry:
         """Make one shard: signals, rows, and last of all the ledger entry, each durable before the next."""
-        folder = self._job.folder
         _check_code(self._job.plan)
         seconds: dict[str, float] = {}
-        with _timed(seconds, "generate"):
-            signals = self._signals(shard)
-        with _timed(seconds, "measure"):
-            table = stored_rows(signals, shard.start)
-        with writing(folder):
-            return self._commit(shard, signals, table, seconds)
+        with self._computing:
+            signals = self._signals(shard, seconds)
+            with timed(seconds, "measure"):
+                table = stored_rows(signals, shard.start)
+            with timed(seconds, "compress"):
+                encoded = encode_shard(signals, self._job.plan.shard_records)
+        with writing(self._job.folder):
+            return self._commit(shard, encoded, table, seconds)
 
-    def _commit(
-        self, shard: Shard, signals: NDArray[np.int16], table: pa.Table, seconds: dict[str, float]
-    ) -> LedgerEntry:
+    def _commit(self, shard: Shard, encoded: bytes, table: pa.Table, seconds: dict[str, float]) -> LedgerEntry:
         folder, plan = self._job.folder, self._job.plan
-        with _timed(seconds, "write"):
-            files = write_shard(folder, shard, signals), part_file(folder, shard)
-            write_table(files[1], table, TABLE_SCHEMA)
-            signals_entry, rows_entry = map(file_entry, files)
+        with timed(seconds, "write"):
+            signals_entry = write_shard(folder, shard, encoded)
+            write_part(part_file(folder, shard), table, TABLE_SCHEMA)
+            rows_entry = file_entry(part_file(folder, shard))
         entry = LedgerEntry(
             lineage_digest=plan.lineage_digest(),
             index=shard.index,
@@ -76,7 +82,7 @@ class Worker:
             signals=signals_entry,
             rows=rows_entry,
             verdicts=count_values(table["verdict"]),
-            seconds=seconds,
+            seconds={stage: round(value, 4) for stage, value in seconds.items()},
             device=self._generator.device,
             instruction_set=instruction_set(self._generator.device),
             finished_at=datetime.now(UTC),
@@ -84,30 +90,43 @@ class Worker:
         write_document(entry_file(folder, shard), entry)
         return entry
 
-    def _signals(self, shard: Shard) -> NDArray[np.int16]:
+    def _signals(self, shard: Shard, seconds: dict[str, float]) -> NDArray[np.int16]:
         """The shard's signals, (records, 8, 5000): whole blocks, the last one cut."""
-        seed = self._job.plan.recipe.seed
-        blocks = range(shard.start // BLOCK, -(-shard.stop // BLOCK))
-        return np.concatenate([generate_block(self._generator, seed, block) for block in blocks])[: len(shard)]
+        first, stop = shard.start // BLOCK, -(-shard.stop // BLOCK)
+        signals = np.empty(((stop - first) * BLOCK, len(STORED_LEADS), SAMPLES), np.int16)
+        for start in range(0, len(signals), BLOCK):
+            with timed(seconds, "noise"):
+                noise = block_noise(self._job.plan.recipe.seed, shard.start + start, shard.start + start + BLOCK)
+            with timed(seconds, "generate"):
+                signals[start : start + BLOCK] = self._generator(noise)
+        return signals[: len(shard)]
 
 
 def _check_code(plan: Plan) -> None:
     """Refuse to work for a plan of other code, as where a node, or the folder a build was started in, has its own."""
-    asked, own = (plan.measurement_version, plan.rule_set), (MEASUREMENT_VERSION, RULE_SET)
+    asked = (plan.generation_version, plan.measurement_version, plan.rule_set)
+    own = (GENERATION_VERSION, MEASUREMENT_VERSION, RULE_SET)
     if asked != own:
         raise DatasetError(
-            f"the plan is for measurement {asked[0]} and rules {asked[1]}, but {__file__}, which this worker runs, "
-            f"has {own[0]} and {own[1]}. Give every node the same version, and start from another folder"
+            f"the plan is for generation {asked[0]}, measurement {asked[1]} and rules {asked[2]}, but {__file__}, "
+            f"which this worker runs, has {own[0]}, {own[1]} and {own[2]}. "
+            f"Give every node the same version, and start from another folder"
         )
 
 
 def instruction_set(device: str = "cpu") -> str:
-    """The class of machines within which the generator's bytes are identical: a GPU model, or a CPU's vector unit."""
-    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}" if device == "cpu" else device
+    """The class of machines within which the generator's bytes are identical.
+
+    A GPU model, or a CPU's vector unit and its maker, by which the library of matrix products chooses its kernels.
+    """
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()} {_maker()}" if device == "cpu" else device
 
 
-@contextmanager
-def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    started = time.perf_counter()
-    yield
-    seconds[stage] = round(time.perf_counter() - started, 4)
+def _maker() -> str:
+    """The CPU's maker, such as GenuineIntel or AuthenticAMD; the operating system where that is not told."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        text = ""
+    found = re.search(r"^vendor_id\s*:\s*(\S+)", text, re.MULTILINE)
+    return found[1] if found else platform.system()

@@ -28,7 +28,9 @@ def build(
 ) -> Dataset:
     """Build a dataset the way the command line does."""
     plan = planned(**recipe_and_layout)
-    return build_dataset(out, plan, engine=engine, workers=workers, release=release, second_opinion=second_opinion)[0]
+    return build_dataset(
+        out, plan, engine=engine, workers=workers, release=release, second_opinion=second_opinion
+    ).dataset
 
 
 def planned(shard_records: int = DEFAULT_SHARD_RECORDS, checkpoint: Path | None = None, **recipe: Any) -> Plan:

@@ -21,7 +21,7 @@ def imported(path: Path) -> set[str]:
 
 
 LAYERS = (
-    ("errors", "leads", "progress"),
+    ("errors", "leads", "progress", "timings"),
     ("columns", "shards", "recipe", "noise"),
     ("measurement", "generators"),
     ("inputs", "interpret"),

@@ -161,7 +161,10 @@ def test_a_release_is_never_older_than_its_dataset(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "stage",
-    [f"pipeline.{module}.write_table" for module in ("worker", "finalise", "second_opinion", "normal")],
+    [
+        "pipeline.worker.write_part",
+        *(f"pipeline.{module}.write_table" for module in ("finalise", "second_opinion", "normal")),
+    ],
 )
 def test_a_full_disk_is_one_line_and_the_same_command_goes_on(
     tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch, stage: str

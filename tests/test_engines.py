@@ -10,6 +10,7 @@ import pytest
 from pipeline.build import ATTEMPTS, make_shards, open_build
 from pipeline.dataset import Dataset
 from pipeline.engines import make_engine
+from pipeline.engines.ray import _Seat
 from pipeline.engines.serial import SerialEngine
 from pipeline.errors import DatasetError, WorkerError
 from pipeline.shards import Shard
@@ -19,12 +20,12 @@ from tests.conftest import build, planned
 
 
 def kill_workers_once(killed: list[int]) -> None:
-    """Kill -9 the first Ray worker of this process's cluster that is making a shard."""
+    """Kill -9 the first Ray worker of this process's cluster that has started."""
     deadline = time.monotonic() + 60
     while not killed and time.monotonic() < deadline:
         for child in psutil.Process().children(recursive=True):
             try:
-                if child.name().startswith("ray::Worker.run"):
+                if child.name() == "ray::Worker":
                     child.kill()
                     killed.append(child.pid)
             except psutil.NoSuchProcess:
@@ -56,6 +57,18 @@ def test_a_worker_that_does_not_answer_is_replaced(tmp_path: Path, monkeypatch: 
         engine.run(started.pending[0])
 
 
+def test_a_worker_that_fails_two_shards_at_once_is_replaced_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[int] = []
+    spawned = iter(range(9))
+    monkeypatch.setattr("pipeline.engines.ray.ray.kill", killed.append)
+    seat = _Seat(lambda: next(spawned))
+    failed = seat.actor
+    seat.replace(failed)
+    seat.replace(failed)
+    assert killed == [failed]
+    assert seat.actor == 1
+
+
 class Cursed(SerialEngine):
     """Fails on one shard for ever, and once on another."""
 
@@ -81,7 +94,7 @@ def test_a_shard_that_always_fails_is_named_and_the_others_are_kept(tmp_path: Pa
 
 def test_a_worker_with_other_code_refuses_to_work(tmp_path: Path) -> None:
     plan = planned(records=32)
-    for other in ({"measurement_version": "0.0"}, {"rule_set": "another"}):
+    for other in ({"generation_version": "0.0"}, {"measurement_version": "0.0"}, {"rule_set": "another"}):
         worker = Worker(Job(tmp_path, plan.model_copy(update=other)))
         with pytest.raises(DatasetError, match="which this worker runs"):
             worker.run(Shard(0, 0, 32))

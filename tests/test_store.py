@@ -12,8 +12,9 @@ from pipeline.dataset import Dataset
 from pipeline.errors import DatasetError
 from pipeline.shards import Shard
 from pipeline.store.documents import read_document
-from pipeline.store.files import all_files, replacing
+from pipeline.store.files import all_files, file_entry, replacing
 from pipeline.store.ledger import LedgerEntry, Plan
+from pipeline.store.sharding import encode_shard
 from pipeline.store.signals import (
     create_signals,
     open_signals,
@@ -43,27 +44,43 @@ def store(tmp_path: Path) -> Path:
 )
 def test_anything_but_one_whole_shard_is_refused(store: Path, shard: Shard, records: int) -> None:
     with pytest.raises(ValueError, match="whole, aligned shards only"):
-        write_shard(store, shard, np.ones((records, 8, 5000), np.int16))
+        write_shard(store, shard, encode_shard(np.ones((records, 8, 5000), np.int16), 64))
     assert not shard_file(store, shard).exists()
 
 
 def test_whole_shards_come_back_and_stay_when_the_store_grows(store: Path) -> None:
     signals = np.random.default_rng(0).integers(-2000, 2000, (100, 8, 5000)).astype(np.int16)
-    write_shard(store, Shard(1, 64, 100), signals[64:])
-    write_shard(store, Shard(0, 0, 64), signals[:64])
+    write_shard(store, Shard(1, 64, 100), encode_shard(signals[64:], 64))
+    write_shard(store, Shard(0, 0, 64), encode_shard(signals[:64], 64))
     create_signals(store, 300, 64)
     assert open_signals(store).shape == (300, 8, 5000)
     assert np.array_equal(read_signals(store, 0, 100), signals)
 
 
-def test_a_shard_of_zeros_is_written_all_the_same(store: Path) -> None:
-    assert write_shard(store, Shard(0, 0, 64), np.zeros((64, 8, 5000), np.int16)).is_file()
+def test_the_entry_of_a_shard_is_that_of_its_file_whatever_was_in_its_place(store: Path) -> None:
+    path = shard_file(store, Shard(0, 0, 64))
+    path.mkdir(parents=True)
+    entry = write_shard(store, Shard(0, 0, 64), encode_shard(np.zeros((64, 8, 5000), np.int16), 64))
+    assert entry == file_entry(path)
+    assert all_files(path.parent) == [path]
+
+
+def test_a_writer_that_fails_leaves_the_shard_as_it_was(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shard = Shard(0, 0, 64)
+    entry = write_shard(store, shard, encode_shard(np.zeros((64, 8, 5000), np.int16), 64))
+    monkeypatch.setattr(Path, "replace", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_shard(store, shard, encode_shard(np.ones((64, 8, 5000), np.int16), 64))
+    assert file_entry(shard_file(store, shard)) == entry
+    assert len(all_files(shard_file(store, shard).parent)) == 1
 
 
 def test_leftovers_of_a_killed_writer_go(store: Path) -> None:
     before = all_files(store)
-    (store / "signals.zarr" / "signal" / "c").mkdir(exist_ok=True)
-    (store / "signals.zarr" / "signal" / "c" / "0.abc.partial").write_bytes(b"half")
+    shard = shard_file(store, Shard(0, 0, 64))
+    shard.parent.mkdir(parents=True)
+    (shard.parent / ".0.4711.tmp").write_bytes(b"half")
+    (store / "signals.zarr" / "zarr.abc.partial").write_bytes(b"half")
     (store / ".measurements.parquet.99.tmp").write_bytes(b"half")
     remove_unfinished(store)
     assert all_files(store) == before

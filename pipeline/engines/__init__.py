@@ -11,9 +11,14 @@ ENGINES = ("ray", "serial")
 
 
 class Engine(Protocol):
-    """Workers that make shards. `run` may be called from as many threads at once as there are workers."""
+    """Workers that make shards. `run` may be called from `slots` threads at once."""
 
     workers: int
+
+    @property
+    def slots(self) -> int:
+        """Shards that may be under way at once: two a worker, one computed while the one before is written."""
+        ...
 
     def run(self, shard: Shard) -> LedgerEntry:
         """Make and commit one shard; blocks until it is done.
@@ -53,7 +58,7 @@ def make_engine(name: str, job: Job, workers: int | None = None) -> Engine:
     Args:
         name: `ray` or `serial`.
         job: what the workers have to know.
-        workers: how many; None for one a GPU, or one a core where there is no GPU.
+        workers: how many; None for one a core. Where there are GPUs, the workers share them.
 
     Raises:
         RecipeError: when there is no such engine, or it cannot have so many workers.

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
 from queue import Queue
 from typing import Any, Self
 
@@ -22,24 +23,46 @@ from pipeline.worker import Job, Worker
 START_SECONDS = 120.0
 """A new actor imports torch and loads the checkpoint within this time, on a busy disk too."""
 SECONDS_PER_RECORD = 2.0
-"""A shard may take this long a record: some hundred times what one core needs. A worker that takes longer hangs:
-cut off from the network, a call to it would wait for ever."""
+"""A shard may take this long a record: some hundred times what one core needs for it and for the one it waits for. A
+worker that takes longer hangs: cut off from the network, a call to it would wait for ever."""
+_SLOTS = 2  # a worker: one shard is computed while the one before is written
 _OBJECT_STORE_BYTES = 80 * 1024**2  # Ray's smallest; nothing but shards and entries travels
 
 
+class _Seat:
+    """An actor's place. The actor may go; its seat stays, and is in the queue once for each of its slots."""
+
+    def __init__(self, spawn: Callable[[], Any]) -> None:
+        self._spawn = spawn
+        self._lock = threading.Lock()
+        self.actor = spawn()
+
+    def replace(self, failed: Any) -> None:  # noqa: ANN401 - Ray's actor handles have no type of their own
+        """Put a new actor in a failed one's place, unless the shard in its other slot has seen to that."""
+        with self._lock:
+            if self.actor is failed:
+                ray.kill(failed)
+                self.actor = self._spawn()
+
+
 class RayEngine:
-    """A pool of Ray actors, one a GPU, or one a core where there is no GPU."""
+    """A pool of Ray actors, one a core; where there are GPUs, the actors share them."""
 
     def __init__(self, job: Job, workers: int | None = None) -> None:
         self.workers = workers or 0
         self._job = job
         self._options: dict[str, float] = {}
-        self._idle: Queue[Any] = Queue()
+        self._idle: Queue[_Seat] = Queue()
         self._started_ray = False
         self._closed = False
 
+    @property
+    def slots(self) -> int:
+        """Shards that may be under way at once."""
+        return _SLOTS * self.workers
+
     def __enter__(self) -> Self:
-        """Join or start Ray, and start the actors.
+        """Join or start Ray, start the actors, and wait for the first.
 
         Raises:
             RecipeError: when the cluster has fewer cores than workers are asked for.
@@ -47,7 +70,7 @@ class RayEngine:
         self._started_ray = _connect(self.workers)
         resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         gpus, cores = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
-        self.workers = self.workers or gpus or cores
+        self.workers = self.workers or cores
         if self.workers > cores:
             self.__exit__()
             raise RecipeError(
@@ -55,15 +78,18 @@ class RayEngine:
             )
         self._job = self._job.on("cuda" if gpus else "cpu")
         self._options = {"num_cpus": 1, "num_gpus": min(1.0, gpus / self.workers), "max_restarts": 0}
-        for _ in range(self.workers):
-            self._idle.put(self._spawn())
+        self._options["max_concurrency"] = _SLOTS
+        seats = [_Seat(self._spawn) for _ in range(self.workers)]
+        for seat in seats * _SLOTS:
+            self._idle.put(seat)
+        ray.wait([seat.actor.ready.remote() for seat in seats], timeout=START_SECONDS)
         return self
 
     def __exit__(self, *exception: object) -> None:
         """Stop the actors, and Ray if this engine started it."""
         self._closed = True
         while not self._idle.empty():
-            ray.kill(self._idle.get())
+            ray.kill(self._idle.get().actor)
         if self._started_ray:
             ray.shutdown()
 
@@ -74,11 +100,11 @@ class RayEngine:
             WorkerError: when the actor died or did not answer in time.
             FoundryError: what the worker itself raised.
         """
-        actor = self._idle.get()
-        if self._closed:
-            self._idle.put(actor)
-            raise WorkerError(f"{shard.name} was not begun. Run the same build again")
+        seat = self._idle.get()
+        actor = seat.actor
         try:
+            if self._closed:
+                raise WorkerError(f"{shard.name} was not begun. Run the same build again")
             entry: LedgerEntry = ray.get(
                 actor.run.remote(shard), timeout=START_SECONDS + SECONDS_PER_RECORD * len(shard)
             )
@@ -90,14 +116,13 @@ class RayEngine:
         except (GetTimeoutError, RayError) as error:
             if self._closed:  # any call to Ray would start it again
                 raise WorkerError(f"{shard.name} was left unfinished. Run the same build again") from error
-            ray.kill(actor)
-            actor = self._spawn()
+            seat.replace(actor)
             reason = "did not answer in time" if isinstance(error, GetTimeoutError) else "died"
             raise WorkerError(
                 f"the worker of {shard.name} {reason}; a new one takes its place. Try the shard again"
             ) from error
         finally:
-            self._idle.put(actor)
+            self._idle.put(seat)
         return entry
 
     def _spawn(self) -> Any:  # noqa: ANN401 - Ray's actor handles have no type of their own

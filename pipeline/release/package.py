@@ -69,6 +69,7 @@ def _facts(manifest: Manifest, normal: Manifest) -> dict[str, str]:
         "checkpoint_sha256": manifest.recipe.checkpoint_sha256,
         "content_digest": manifest.content_digest,
         "normal_content_digest": normal.content_digest,
+        "generation_version": manifest.generation_version,
         "measurement_version": manifest.measurement_version,
         "rule_set": manifest.rule_set,
         "software": provenance.software if provenance else "",

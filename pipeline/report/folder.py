@@ -101,6 +101,7 @@ def _json(manifest: Manifest, found: Statistics, figures: list[Picture]) -> str:
             "kind",
             "records",
             "recipe",
+            "generation_version",
             "measurement_version",
             "rule_set",
             "content_digest",

@@ -53,8 +53,9 @@ def identity(manifest: Manifest) -> str:
         "" if manifest.kind == "dataset" else "\nthe normal records of a dataset: whatever is of all records is of them"
     )
     return (
-        f"{manifest.records:,} synthetic ECGs, not for clinical use; seed {manifest.recipe.seed}, "
-        f"measurement {manifest.measurement_version}, rules {manifest.rule_set}\n"
+        f"{manifest.records:,} synthetic ECGs, not for clinical use; seed {manifest.recipe.seed}\n"
+        f"generation {manifest.generation_version}, measurement {manifest.measurement_version}, "
+        f"rules {manifest.rule_set}\n"
         f"content digest {manifest.content_digest}{subset}"
     )
 

@@ -4,13 +4,15 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.errors import DatasetError
+from pipeline.progress import tracked
+from pipeline.store.threads import in_threads
 
 TEMPORARY = ".tmp"
 """Suffix of files and folders being written; what a crash leaves of them can go."""
@@ -30,11 +32,39 @@ class FileEntry(BaseModel):
     bytes: int = Field(ge=0)
 
 
+def content_entry(content: bytes) -> FileEntry:
+    """Hash and size of a file's content in memory."""
+    return FileEntry(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+
+
 def file_entry(path: Path) -> FileEntry:
     """Hash and size of a file's content on disk."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return FileEntry(sha256=digest, bytes=file.tell())
+
+
+def folder_entries(folder: Path, known: Mapping[Path, FileEntry]) -> dict[str, FileEntry]:
+    """The entries of every file in a folder by its path there; those that are known are not read."""
+    files = all_files(folder)
+    unknown = [path for path in files if path not in known]
+    hashed = zip(unknown, in_threads(file_entry, tracked(unknown, "hashing files", "files")), strict=True)
+    entries = {**known, **dict(hashed)}
+    return {path.relative_to(folder).as_posix(): entries[path] for path in files}
+
+
+def read_verified(path: Path, entry: FileEntry) -> bytes:
+    """A file's content, which has to be what its entry says.
+
+    Raises:
+        DatasetError: when it is not.
+    """
+    content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+    if content_entry(content) != entry:
+        raise DatasetError(
+            f"{path} is missing or damaged: its SHA-256 is not the ledger's. Run the same build again to repair it"
+        )
+    return content
 
 
 def fsync(path: Path) -> None:

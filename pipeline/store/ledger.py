@@ -19,6 +19,7 @@ class Plan(Document):
     """`ledger/plan.json`, written first: what this folder is going to hold."""
 
     recipe: Recipe
+    generation_version: str = Field(description="version of the noise and of the generators' arithmetic")
     measurement_version: str = Field(description="version of the measurement's algorithm and constants")
     rule_set: str = Field(description="version of the rules that give statements and verdict")
     shard_records: int = DEFAULT_SHARD_RECORDS
@@ -29,6 +30,7 @@ class Plan(Document):
             {
                 "format_version": self.format_version,
                 "recipe": self.recipe.lineage(),
+                "generation_version": self.generation_version,
                 "measurement_version": self.measurement_version,
                 "rule_set": self.rule_set,
             }
@@ -70,8 +72,8 @@ def part_file(folder: Path, shard: Shard) -> Path:
     return folder / LEDGER / f"{shard.name}.parquet"
 
 
-def committed_entry(folder: Path, plan: Plan, shard: Shard) -> LedgerEntry | None:
-    """The shard's entry, if it is this plan's and both files still hash to what it says; otherwise None.
+def known_entry(folder: Path, plan: Plan, shard: Shard) -> LedgerEntry | None:
+    """The shard's entry, if it is this plan's and both files are there in the size it says; otherwise None.
 
     An unreadable entry counts as none: a shard is cheap to make again, and comes out the same.
     """
@@ -85,6 +87,19 @@ def committed_entry(folder: Path, plan: Plan, shard: Shard) -> LedgerEntry | Non
     expected = (plan.format_version, plan.lineage_digest(), shard.index, shard.start, shard.stop)
     if (entry.format_version, entry.lineage_digest, entry.index, entry.start, entry.stop) != expected:
         return None
-    files = ((shard_file(folder, shard), entry.signals), (part_file(folder, shard), entry.rows))
-    whole = all(path.is_file() and not path.is_symlink() and file_entry(path) == known for path, known in files)
+    files = _files(folder, shard, entry)
+    there = all(path.is_file() and not path.is_symlink() and path.stat().st_size == files[path].bytes for path in files)
+    return entry if there else None
+
+
+def committed_entry(folder: Path, plan: Plan, shard: Shard) -> LedgerEntry | None:
+    """The shard's entry, if it is known and both files still hash to what it says; otherwise None."""
+    entry = known_entry(folder, plan, shard)
+    if entry is None:
+        return None
+    whole = all(file_entry(path) == known for path, known in _files(folder, shard, entry).items())
     return entry if whole else None
+
+
+def _files(folder: Path, shard: Shard, entry: LedgerEntry) -> dict[Path, FileEntry]:
+    return {shard_file(folder, shard): entry.signals, part_file(folder, shard): entry.rows}

@@ -5,16 +5,15 @@ from pathlib import Path
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
 from zarr.core.common import JSON
 
 from pipeline.errors import DatasetError
 from pipeline.leads import SAMPLES, SAMPLING_RATE_HZ, STORED_LEADS
 from pipeline.shards import Shard
-from pipeline.store.files import TEMPORARY, fsync, is_temporary, remove
+from pipeline.store.files import TEMPORARY, FileEntry, content_entry, fsync, is_temporary, remove, replacing
+from pipeline.store.sharding import CODEC, split_shard
 
 SIGNALS = "signals.zarr"
-_CODEC = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle", typesize=2)
 _ATTRIBUTES: dict[str, JSON] = {
     "units": "uV",
     "sampling_rate_hz": SAMPLING_RATE_HZ,
@@ -44,7 +43,7 @@ def create_signals(folder: Path, records: int, shard_records: int) -> None:
         dtype="int16",
         fill_value=0,
         dimension_names=["record", "lead", "sample"],
-        compressors=_CODEC,
+        compressors=CODEC,
         attributes=_ATTRIBUTES,
     )
     lead = group.create_array("lead", shape=(len(STORED_LEADS),), dtype=str, dimension_names=["lead"])
@@ -60,37 +59,35 @@ def _shard_path(folder: Path, index: int) -> Path:
     return folder / SIGNALS / "signal" / "c" / str(index) / "0" / "0"
 
 
-def write_shard(folder: Path, shard: Shard, signals: NDArray[np.int16]) -> Path:
-    """Write one whole shard durably.
+def write_shard(folder: Path, shard: Shard, content: bytes) -> FileEntry:
+    """Write one whole shard durably and in one step.
 
     Args:
         folder: the dataset's folder.
         shard: its place.
-        signals: (len(shard), 8, 5000) int16, µV.
+        content: what `encode_shard` made of its signals.
 
     Returns:
-        The file written.
+        The entry of the file written.
 
     Raises:
-        ValueError: when the signals are not exactly one whole shard. Zarr would read, change and write the shard
-            back, and two workers doing so lose each other's records in silence (zarr-python#3682).
+        ValueError: when the content is not exactly one whole shard. A part of one would have to be read, joined and
+            written back, and two workers doing so lose each other's records in silence (zarr-python#3682).
     """
-    with zarr.config.set({"array.write_empty_chunks": True}):  # or a shard of zeros would leave no file to hash
-        array = _signal_array(folder, mode="r+")
+    array = _signal_array(folder)
     size = array.shards[0] if array.shards else 0
     aligned = shard.start == shard.index * size and shard.stop == min(shard.start + size, array.shape[0])
-    if not aligned or signals.shape != (len(shard), *array.shape[1:]) or signals.dtype != np.int16:
+    if not aligned or len(split_shard(content, size)) != len(shard):
         raise ValueError(
-            f"{shard} with {signals.dtype}{signals.shape} is not one whole shard of {size} records of {array.shape}: "
-            f"write whole, aligned shards only"
+            f"{shard} is not one whole shard of {size} records of {array.shape}: write whole, aligned shards only"
         )
     path = shard_file(folder, shard)
-    if path.is_dir() or path.is_symlink():
-        remove(path)  # put there by somebody else; Zarr would write into it
-    array[shard.start : shard.stop] = signals
-    for part in (path, path.parent, path.parent.parent, path.parent.parent.parent):
-        fsync(part)
-    return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+    for parent in path.parents[1:4]:  # up to `signal`, in which the first shard makes `c`
+        fsync(parent)
+    return content_entry(content)
 
 
 def read_signals(folder: Path, start: int, stop: int) -> NDArray[np.int16]:
@@ -114,29 +111,8 @@ def read_signals(folder: Path, start: int, stop: int) -> NDArray[np.int16]:
         ) from error
 
 
-def write_subset(source: Path, records: NDArray[np.int64], folder: Path, shard_records: int) -> None:
-    """Write a dense, shard-aligned store of some records of another.
-
-    Args:
-        source: the dataset's folder to take them from.
-        records: their numbers, ascending.
-        folder: the dataset's folder to write.
-        shard_records: records a Zarr shard.
-    """
-    create_signals(folder, len(records), shard_records)
-    for index, start in enumerate(range(0, len(records), shard_records)):
-        chosen = records[start : start + shard_records]
-        signals = np.concatenate(
-            [
-                read_signals(source, int(run[0]), int(run[-1]) + 1)[run - run[0]]
-                for run in np.split(chosen, np.flatnonzero(np.diff(chosen // shard_records)) + 1)
-            ]
-        )
-        write_shard(folder, Shard(index, start, start + len(chosen)), signals)
-
-
 def remove_unfinished(folder: Path) -> None:
-    """Remove what a killed worker left half-written: ours, and the `*.partial` files that Zarr renames when whole."""
+    """Remove what a killed process left half-written: our files, and the `*.partial` ones of Zarr's metadata."""
     left = [path for path in folder.rglob(f".*{TEMPORARY}") if is_temporary(path.name)]
     for path in [*left, *(folder / SIGNALS).rglob("*.partial")]:
         remove(path)
@@ -157,9 +133,9 @@ def open_signals(folder: Path) -> "zarr.Array[zarr.core.metadata.ArrayV3Metadata
     return array
 
 
-def _signal_array(folder: Path, mode: str = "r") -> "zarr.Array[zarr.core.metadata.ArrayV3Metadata]":
+def _signal_array(folder: Path) -> "zarr.Array[zarr.core.metadata.ArrayV3Metadata]":
     try:
-        array = zarr.open_array(folder / SIGNALS / "signal", mode=mode, zarr_format=3)
+        array = zarr.open_array(folder / SIGNALS / "signal", mode="r", zarr_format=3)
     except Exception as error:  # damaged metadata ends in whatever its parser stumbles over
         raise DatasetError(
             f"{folder / SIGNALS} holds no readable signal array: {error}. Run its build again to repair it"

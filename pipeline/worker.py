@@ -17,9 +17,9 @@ from pipeline.errors import DatasetError
 from pipeline.generators import GENERATION_VERSION, load_generator
 from pipeline.interpret.rules import RULE_SET
 from pipeline.leads import SAMPLES, STORED_LEADS
-from pipeline.measurement import MEASUREMENT_VERSION
+from pipeline.measurement import MEASUREMENT_VERSION, measure
 from pipeline.noise import block_noise
-from pipeline.rows import stored_rows
+from pipeline.rows import with_identity, with_interpretation
 from pipeline.shards import BLOCK, Shard
 from pipeline.store.documents import write_document
 from pipeline.store.files import file_entry, writing
@@ -62,7 +62,11 @@ class Worker:
         with self._computing:
             signals = self._signals(shard, seconds)
             with timed(seconds, "measure"):
-                table = stored_rows(signals, shard.start)
+                measured = measure(signals)
+            with timed(seconds, "interpret"):
+                interpreted = with_interpretation(measured)
+            with timed(seconds, "hash"):
+                table = with_identity(interpreted, signals, shard.start)
             with timed(seconds, "compress"):
                 encoded = encode_shard(signals, self._job.plan.shard_records)
         with writing(self._job.folder):

@@ -16,6 +16,7 @@ from pipeline.errors import InputError
 from pipeline.leads import LEADS, SAMPLES
 from pipeline.measurement import measure
 from pipeline.measurement.medians import median_of_slots
+from pipeline.rows import stored_rows, with_identity, with_interpretation
 from tests import synthetic
 from tests.synthetic import (
     P_HEIGHTS,
@@ -246,7 +247,13 @@ def test_the_sorting_network_gives_numpys_median(slots: int, records: int, rando
         np.median(values[:count, record].astype(np.float64), axis=0) if count else np.zeros(7)
         for record, count in enumerate(counts)
     ]
-    np.testing.assert_allclose(median_of_slots(values.copy(), counts), expected, rtol=1e-6, atol=1e-4)
+    given = values.copy()
+    found = median_of_slots(values, counts)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-4)
+    np.testing.assert_array_equal(values, given)
+    np.testing.assert_array_equal(median_of_slots(values[..., None, :], counts), found[:, None])
+    full = counts == slots
+    np.testing.assert_array_equal(median_of_slots(values[:, full], counts[full]), found[full])
 
 
 @cache
@@ -263,6 +270,13 @@ def _mixed() -> tuple[NDArray[np.float32], pa.Table]:
     )
     signals = np.concatenate([generated, odd.astype(np.float32)])
     return signals, measure(signals)
+
+
+def test_the_steps_of_a_stored_row_can_be_taken_one_by_one() -> None:
+    signals = pipeline.generate(range(3), seed=3)
+    rows = with_identity(with_interpretation(measure(signals)), signals, 7)
+    assert rows.equals(stored_rows(signals, 7))
+    assert rows["record_id"].to_pylist() == [7, 8, 9]
 
 
 @given(st.lists(st.integers(0, 53), min_size=1, max_size=36))

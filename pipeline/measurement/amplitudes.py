@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipeline.leads import LEADS, to_twelve_leads
 from pipeline.measurement import constants as c
 from pipeline.measurement.delineate import Fiducials
-from pipeline.measurement.waves import Index, Signal
+from pipeline.measurement.waves import Index, Signal, cut_out, within
 
 P_SAMPLES = 2 * (c.P_HALF_MOST + int(c.P_FOOT_SHIFT)) + 4
 QRS_SAMPLES = c.QRS_BEFORE_MOST + c.QRS_AFTER_MOST + c.QRS_QUIET_SAMPLES
@@ -40,13 +40,12 @@ def amplitudes(waves: Signal, fiducials: Fiducials, mean_rr: NDArray[np.float64]
         fiducials: its boundaries.
         mean_rr: (n,) samples.
     """
-    beats = to_twelve_leads(waves)
+    beats = _Beats(waves, fiducials.qrs_onset)
     onset, offset = fiducials.qrs_onset, fiducials.qrs_offset
-    beats -= _sample(beats, onset)[..., None]
     t_onset = offset + (mean_rr / 8).astype(np.intp)
     p = _p_from_chord(beats, fiducials.p.onset, fiducials.p.offset)
-    qrs, _ = _span(beats, onset, offset, QRS_SAMPLES)
-    t, _ = _span(beats, t_onset, fiducials.t.offset, T_SAMPLES)
+    qrs = beats.span(onset, offset, QRS_SAMPLES)
+    t = beats.span(t_onset, fiducials.t.offset, T_SAMPLES)
     q, r, s = _qrs_waves(qrs)
     first_t, second_t = _t_waves(t)
     found = {
@@ -54,9 +53,9 @@ def amplitudes(waves: Signal, fiducials: Fiducials, mean_rr: NDArray[np.float64]
         "q": q,
         "r": r,
         "s": s,
-        "stj": _sample(beats, offset),
-        "stm": _sample(beats, offset + (mean_rr / 16).astype(np.intp)),
-        "ste": _sample(beats, t_onset),
+        "stj": beats.at(offset),
+        "stm": beats.at(offset + (mean_rr / 16).astype(np.intp)),
+        "ste": beats.at(t_onset),
         "t": first_t,
         "t2": second_t,
     }
@@ -64,29 +63,45 @@ def amplitudes(waves: Signal, fiducials: Fiducials, mean_rr: NDArray[np.float64]
     return Amplitudes(found, axes)
 
 
-def _sample(beats: Signal, index: Index) -> Signal:
-    """(n, 12) the value of every lead at one sample a record."""
-    values: Signal = beats[np.arange(len(beats)), :, np.clip(index, 0, beats.shape[-1] - 1)]
-    return values
+class _Beats:
+    """Median beats in 12 leads, relative to QRS onset. Only what is asked for is derived from the 8 stored leads."""
+
+    def __init__(self, waves: Signal, qrs_onset: Index) -> None:
+        """Take (n, 8, 600) µV and (n,) QRS onsets."""
+        n, leads, self._length = waves.shape
+        self._rows = np.arange(n)
+        # What lies beyond the end is never used, but makes all spans equally long.
+        self._waves = np.zeros((n, leads, self._length + T_SAMPLES), np.float32)
+        self._waves[..., : self._length] = waves
+        self._level = self._raw(qrs_onset)
+
+    def _raw(self, index: Index) -> Signal:
+        """(n, 12) µV at one sample a record."""
+        stored = self._waves[self._rows, :, np.clip(index, 0, self._length - 1)]
+        leads: Signal = to_twelve_leads(stored[..., None])[..., 0]
+        return leads
+
+    def at(self, index: Index) -> Signal:
+        """(n, 12) the value of every lead at one sample a record."""
+        return self._raw(index) - self._level
+
+    def span(self, first: Index, last: Index, width: int) -> Signal:
+        """(n, 12, width) samples from first to last, zeros after them; the width is `T_SAMPLES` at most."""
+        leads = to_twelve_leads(cut_out(self._waves, np.minimum(first, self._length), width))
+        leads -= self._level[..., None]
+        leads *= within(width, np.zeros_like(first), last + 1 - first)[:, None, :]
+        return leads
 
 
-def _span(beats: Signal, first: Index, last: Index, width: int) -> tuple[Signal, Index]:
-    """(n, 12, width) samples from first to last, zeros after them, and their indices (n, width)."""
-    columns = first[:, None] + np.arange(width)
-    inside = columns <= last[:, None]
-    taken = np.take_along_axis(beats, np.clip(columns, 0, beats.shape[-1] - 1)[:, None, :], axis=2)
-    return np.where(inside[:, None, :], taken, np.float32(0)), columns
-
-
-def _p_from_chord(beats: Signal, onset: Index, offset: Index) -> Signal:
+def _p_from_chord(beats: _Beats, onset: Index, offset: Index) -> Signal:
     """(n, 12, P_SAMPLES) the P wave as its deviation from the line between its ends."""
-    wave, columns = _span(beats, onset, offset, P_SAMPLES)
-    left, right = _sample(beats, onset), _sample(beats, offset)
+    wave = beats.span(onset, offset, P_SAMPLES)
+    left, right = beats.at(onset), beats.at(offset)
     length = np.maximum(offset - onset, 1)[:, None]
-    share = ((columns - onset[:, None]) / length).astype(np.float32)
-    chord = left[..., None] + (right - left)[..., None] * share[:, None, :]
-    deviation: Signal = np.where((columns <= offset[:, None])[:, None, :], wave - chord, np.float32(0))
-    return deviation
+    share = (np.arange(P_SAMPLES) / length).astype(np.float32)
+    wave -= left[..., None] + (right - left)[..., None] * share[:, None, :]
+    wave *= within(P_SAMPLES, np.zeros_like(onset), offset + 1 - onset)[:, None, :]
+    return wave
 
 
 def _signed_extremum(wave: Signal) -> Signal:
@@ -137,9 +152,10 @@ def _significant_waves(rows: Signal) -> tuple[Index, NDArray[np.bool_], Signal]:
 
 def _t_waves(t: Signal) -> tuple[Signal, Signal]:
     """T and, where it is biphasic, T' in order of time, each (n, 12)."""
-    high, low = t.max(axis=-1), t.min(axis=-1)
+    highest, lowest = t.argmax(axis=-1, keepdims=True), t.argmin(axis=-1, keepdims=True)
+    high, low = (np.take_along_axis(t, place, axis=-1)[..., 0] for place in (highest, lowest))
     biphasic = (high >= c.T_PHASE_UV) & (low <= -c.T_PHASE_UV)
-    high_first = t.argmax(axis=-1) < t.argmin(axis=-1)
+    high_first = (highest < lowest)[..., 0]
     dominant = np.where(high >= -low, high, low)
     single = np.where(np.abs(dominant) >= c.T_FLAT_UV, dominant, np.float32(0))
     first = np.where(biphasic, np.where(high_first, high, low), single)
@@ -149,8 +165,9 @@ def _t_waves(t: Signal) -> tuple[Signal, Signal]:
 
 def _axis(wave: Signal) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Frontal axis in degrees from the net areas in I and aVF, and whether there is any net area."""
-    area = wave.sum(axis=-1, dtype=np.float64) * c.MS_PER_SAMPLE
-    lateral, inferior = area[:, LEADS.index("I")], area[:, LEADS.index("aVF")]
+    lateral, inferior = (
+        wave[:, LEADS.index(lead)].astype(np.float64).sum(axis=-1) * c.MS_PER_SAMPLE for lead in ("I", "aVF")
+    )
     degrees = np.rint(np.degrees(np.arctan2(inferior * 2 / np.sqrt(3.0), lateral)))
     exists = np.hypot(lateral, inferior) >= c.AXIS_LEAST_UV_MS
     return np.where(degrees == -180, 180, degrees), exists

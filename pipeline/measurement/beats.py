@@ -30,10 +30,9 @@ class Beats:
 def find_beats(bands: Bands) -> Beats:
     """Find the QRS complexes of every record and align them with one another."""
     fiducials, present = _detect(bands.detection)
-    velocity = _spatial_velocity(bands.signals)
     likeness = np.zeros(fiducials.shape, np.float32)
     for _ in range(c.ALIGN_PASSES):
-        fiducials, likeness = _align(velocity, fiducials, present)
+        fiducials, likeness = _align(bands.velocity, fiducials, present)
     return Beats(present.sum(axis=1), present, fiducials, likeness)
 
 
@@ -57,46 +56,34 @@ def _detect(detection: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[n
     return fiducials, present
 
 
-def _spatial_velocity(signals: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Root of the summed squares over leads of the slope across 4 samples, zero beyond the recording's ends.
-
-    Returns:
-        (n, 5000 + 2 * reach), sample t at index t + reach, where reach is what the alignment looks at.
-    """
-    reach = c.ALIGN_HALF + c.ALIGN_SEARCH
-    total = np.zeros((len(signals), SAMPLES + 2 * reach), np.float32)
-    inner = total[:, reach + 2 : reach + SAMPLES - 2]
-    for lead in range(signals.shape[1]):
-        slope = signals[:, lead, 4:] - signals[:, lead, :-4]
-        slope *= slope
-        inner += slope
-    return np.sqrt(total, out=total)
-
-
 def _align(
     velocity: NDArray[np.float32], fiducials: NDArray[np.intp], present: NDArray[np.bool_]
 ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """Shift each beat by at most 30 ms to where its spatial velocity is most like the record's median."""
     width = 2 * c.ALIGN_HALF + 1
-    rows = np.arange(len(velocity))[:, None]
-    windows = sliding_window_view(velocity, width + 2 * c.ALIGN_SEARCH, axis=1)[rows, fiducials]
-    central = windows[:, :, c.ALIGN_SEARCH : c.ALIGN_SEARCH + width].transpose(1, 0, 2)
-    template = median_of_slots(np.where(present.T[:, :, None], central, np.inf), present.sum(axis=1))
-    energy = _running_energy(windows, width) * (template * template).sum(axis=-1)[:, None, None]
+    row, slot = np.nonzero(present)
+    windows = sliding_window_view(velocity, width + 2 * c.ALIGN_SEARCH, axis=1)[row, fiducials[present]]
+    slots = np.full((*present.T.shape, width), np.inf, np.float32)
+    slots[slot, row] = windows[:, c.ALIGN_SEARCH : c.ALIGN_SEARCH + width]
+    template = median_of_slots(slots, present.sum(axis=1))
+    energy = _running_energy(windows, width) * (template * template).sum(axis=-1)[row, None]
     scale = 1 / np.sqrt(np.maximum(energy, np.finfo(np.float32).tiny))
-    best = np.full(fiducials.shape, -1, np.float32)
-    shift = np.zeros(fiducials.shape, np.intp)
+    own = template[row]
+    best = np.full(len(row), -1, np.float32)
+    shift = np.zeros(len(row), np.intp)
     for lag in range(2 * c.ALIGN_SEARCH + 1):
-        correlation = np.einsum("nbt,nt->nb", windows[:, :, lag : lag + width], template) * scale[:, :, lag]
+        correlation = np.einsum("bt,bt->b", windows[:, lag : lag + width], own) * scale[:, lag]
         better = correlation > best
-        best[better] = correlation[better]
-        shift[better] = lag - c.ALIGN_SEARCH
-    aligned = np.clip(fiducials + shift, 0, SAMPLES - 1)
-    return np.where(present, aligned, 0), np.where(present, best, 0).astype(np.float32)
+        np.copyto(best, correlation, where=better, casting="same_kind")
+        np.copyto(shift, lag - c.ALIGN_SEARCH, where=better)
+    aligned, likeness = np.zeros_like(fiducials), np.zeros(fiducials.shape, np.float32)
+    aligned[present] = np.clip(fiducials[present] + shift, 0, SAMPLES - 1)
+    likeness[present] = best
+    return aligned, likeness
 
 
 def _running_energy(windows: NDArray[np.float32], width: int) -> NDArray[np.float64]:
-    """(n, slots, lags) sum of the squares of each stretch of some width."""
-    sums = np.zeros((*windows.shape[:2], windows.shape[2] + 1))
-    np.cumsum(windows * windows, axis=-1, dtype=np.float64, out=sums[..., 1:])
-    return sums[..., width:] - sums[..., :-width]
+    """(beats, lags) sum of the squares of each stretch of some width."""
+    sums = np.zeros((len(windows), windows.shape[1] + 1))
+    np.cumsum(windows * windows, axis=1, dtype=np.float64, out=sums[:, 1:])
+    return sums[:, width:] - sums[:, :-width]

@@ -22,7 +22,9 @@ MEASUREMENT_VERSION = "1.2.0"
 """Changes whenever a measured value does, from one published state to the next."""
 MS_PER_SAMPLE = 1000 / SAMPLING_RATE_HZ
 CHUNK_RECORDS = 64
-"""Records worked on together: fewer cost more calls, more leave the processor's cache. No result depends on it."""
+"""Records measured together: fewer cost more calls, more need more memory. No result depends on it."""
+CACHED_RECORDS = 8
+"""Records whose samples, or single beats, are worked on together: some 1.5 MB, near a core's cache; likewise."""
 
 # Filtering
 PADDING = 500  # signal: one second of reflection at either end; 6000 samples are a fast transform length
@@ -73,6 +75,7 @@ QRS_BEFORE_MOST = 70  # working limit: 140 ms
 QRS_AFTER_MOST = 95  # working limit: 190 ms
 
 P_BEFORE_MOST = 170  # PR up to 340 ms
+P_MARGIN = 10  # samples beside it that are cut out with it: what slopes and means reach
 P_HALF_MOST = 70  # half a P wave lasts 140 ms at most: beyond lies baseline
 P_FOOT_SHARE = 0.2  # LUDB: height of the feet above the troughs, smallest scatter of 8 to 40 %
 P_FOOT_SHIFT = 3.0  # MUSE: at 20 % of its height a P is still 6 ms inside 12SL's bounds

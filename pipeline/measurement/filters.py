@@ -1,6 +1,7 @@
 """Band filters of the whole recording: one transform gives the signal, the QRS energy and the noise."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
@@ -12,6 +13,8 @@ from pipeline.leads import SAMPLES, SAMPLING_RATE_HZ
 from pipeline.measurement import constants as c
 
 PADDED = SAMPLES + 2 * c.PADDING
+VELOCITY_MARGIN = c.ALIGN_HALF + c.ALIGN_SEARCH
+"""Zeros before and after the spatial velocity: what the alignment of beats looks at beyond the recording's ends."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,8 @@ class Bands:
 
     signals: NDArray[np.float32]
     """(n, 8, 5000) µV without the baseline wander."""
+    velocity: NDArray[np.float32]
+    """(n, 5110) spatial velocity; sample t of the recording is at index t + `VELOCITY_MARGIN`."""
     detection: NDArray[np.float32]
     """(n, 1250) QRS energy, 125 values a second, in µV/s."""
     noise_uv: NDArray[np.float32]
@@ -39,9 +44,15 @@ def split_bands(signals: NDArray[Any]) -> Bands:
     noise = _rms(spectrum[..., first_noise:])
     wander = _rms(spectrum[..., 1 : np.searchsorted(_frequencies(), c.WANDER_BELOW_HZ)])
     detection = _detection(spectrum)
-    spectrum *= _highpass_gain()
-    filtered = fft.irfft(spectrum, n=PADDED, axis=-1)[..., c.PADDING : c.PADDING + SAMPLES]
-    return Bands(filtered, detection, noise.max(axis=1), wander.max(axis=1))
+    parts = spectrum.view(np.float32)
+    parts *= _highpass_gain()
+    filtered = fft.irfft(spectrum, n=PADDED, axis=-1, overwrite_x=True)[..., c.PADDING : c.PADDING + SAMPLES]
+    return Bands(filtered, _spatial_velocity(filtered), detection, noise.max(axis=1), wander.max(axis=1))
+
+
+def joined_bands(parts: Sequence[Bands]) -> Bands:
+    """The bands of several batches, in order, as those of one."""
+    return Bands(**{each.name: np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(Bands)})
 
 
 def _reflected(signals: NDArray[Any]) -> NDArray[np.float32]:
@@ -64,6 +75,17 @@ def _detection(spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:
     return moving_mean(energy, c.DETECTION_MEAN)
 
 
+def _spatial_velocity(signals: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Root of the summed squares over leads of the slope across 4 samples, zero beyond the recording's ends."""
+    total = np.zeros((len(signals), SAMPLES + 2 * VELOCITY_MARGIN), np.float32)
+    inner = total[:, VELOCITY_MARGIN + 2 : VELOCITY_MARGIN + SAMPLES - 2]
+    for lead in range(signals.shape[1]):
+        slope = signals[:, lead, 4:] - signals[:, lead, :-4]
+        slope *= slope
+        inner += slope
+    return np.sqrt(total, out=total)
+
+
 def sum_of_squares(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Sum over axis 1 of the squares, added lead by lead so that no batch size changes the order of addition.
 
@@ -73,9 +95,18 @@ def sum_of_squares(values: NDArray[np.float32]) -> NDArray[np.float32]:
     Returns:
         (n, ...).
     """
-    total = values[:, 0] * values[:, 0]
+    squares = values * values
+    total = squares[:, 0].copy()
     for lead in range(1, values.shape[1]):
-        total += values[:, lead] * values[:, lead]
+        total += squares[:, lead]
+    return total
+
+
+def one_by_one(values: NDArray[np.floating], dtype: type = np.float64) -> NDArray[Any]:
+    """Sum over the first axis in a type, added in its order, so that no batch size changes the order of addition."""
+    total: NDArray[Any] = np.zeros(values.shape[1:], dtype)
+    for value in values:
+        total += value
     return total
 
 
@@ -85,19 +116,30 @@ def moving_mean(values: NDArray[np.float32], width: int) -> NDArray[np.float32]:
 
 
 def weighted_mean(values: NDArray[np.float32], weights: tuple[float, ...]) -> NDArray[np.float32]:
-    """Centred weighted mean along the last axis with an odd, symmetric set of weights; edges are repeated."""
-    half = len(weights) // 2
-    padded = np.concatenate(
-        [np.repeat(values[..., :1], half, axis=-1), values, np.repeat(values[..., -1:], half, axis=-1)],
-        axis=-1,
-    )
-    length = values.shape[-1]
+    """Weighted mean along the last axis with an odd, symmetric set of weights; edges are repeated.
+
+    Each weight but the middle one belongs to a pair of samples, one to the left and one to the right. The right one is
+    taken a sample nearer, so that the mean lies up to half a sample to the left of the middle.
+    """
+    half, length = len(weights) // 2, values.shape[-1]
+    padded = np.empty((*values.shape[:-1], length + 2 * half), np.float32)
+    padded[..., half : half + length] = values
+    padded[..., :half] = values[..., :1]
+    padded[..., half + length :] = values[..., -1:]
+    # Rows end to end are one long row, which is faster; the means that straddle two rows are left out in the end.
+    line = padded.reshape(-1)
+    size = line.size - 2 * half
+    smoothed = np.empty_like(padded)
+    total = smoothed.reshape(-1)[:size]
     scale = np.float32(1 / sum(weights))
-    total = padded[..., half : half + length] * (np.float32(weights[half]) * scale)
+    np.multiply(line[half : half + size], np.float32(weights[half]) * scale, out=total)
+    pair = np.empty_like(total)
     for offset in range(half):
-        pair = padded[..., offset : offset + length] + padded[..., -1 - offset - length : -1 - offset or None]
-        total += pair * (np.float32(weights[offset]) * scale)
-    return total
+        opposite = 2 * half - 1 - offset
+        np.add(line[offset : offset + size], line[opposite : opposite + size], out=pair)
+        pair *= np.float32(weights[offset]) * scale
+        total += pair
+    return smoothed[..., :length]
 
 
 def _rms(bins: NDArray[np.complex64]) -> NDArray[np.float32]:
@@ -115,9 +157,9 @@ def _frequencies() -> NDArray[np.float64]:
 
 @cache
 def _highpass_gain() -> NDArray[np.float32]:
-    """Squared Butterworth magnitude, as a filter run forwards and backwards would have it."""
+    """Squared Butterworth magnitude, as a filter run forwards and backwards would have it; for both complex parts."""
     ratio = (_frequencies() / c.HIGHPASS_HZ) ** c.HIGHPASS_EXPONENT
-    return (ratio / (1 + ratio)).astype(np.float32)
+    return np.repeat((ratio / (1 + ratio)).astype(np.float32), 2)
 
 
 @cache

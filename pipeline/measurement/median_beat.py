@@ -1,5 +1,6 @@
 """The representative beat: the sample by sample median of the complete, alike beats of a record."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from pipeline.leads import SAMPLES
 from pipeline.measurement import constants as c
 from pipeline.measurement.beats import Beats
+from pipeline.measurement.filters import one_by_one
 from pipeline.measurement.medians import median_of_slots
 
 
@@ -36,14 +38,30 @@ def average(signals: NDArray[np.float32], beats: Beats) -> MedianBeat:
     alike = complete & (beats.likeness >= c.ALIKE_CORRELATION)
     regular = alike & _regular(beats)
     used = np.where((regular.sum(axis=1) >= c.FEWEST_USED)[:, None], regular, alike)
-    order = np.argsort(~complete, axis=1, kind="stable")[:, : max(int(complete.sum(axis=1).max(initial=0)), 1)]
-    rows = np.arange(len(signals))[:, None]
-    starts = np.where(complete, beats.fiducials - c.BEAT_BEFORE, 0)[rows, order]
-    packed_used, packed_complete = used[rows, order], complete[rows, order]
-    waves, correlation, residual = _stack(signals, starts, packed_used)
-    spread = np.ones(complete.shape, np.float32)
-    spread[rows, order] = np.where(packed_complete, correlation, 1)
-    return MedianBeat(waves, used, spread, residual)
+    counts = used.sum(axis=1)
+    # The used beats come first, then the other complete ones.
+    order = np.argsort(np.where(used, 0, np.where(complete, 1, 2)), axis=1, kind="stable")
+    starts = np.where(complete, beats.fiducials - c.BEAT_BEFORE, 0)
+    waves = np.empty((len(signals), signals.shape[1], c.BEAT_SAMPLES), np.float32)
+    correlation = np.ones(complete.shape, np.float32)
+    residual = np.zeros(len(signals), np.float32)
+    windows = sliding_window_view(signals, c.BEAT_SAMPLES, axis=2)
+    for count, rows in with_equally_many(counts):
+        slots = order[rows, : max(int(complete[rows].sum(axis=1).max()), 1)]
+        own = rows[:, None], slots
+        single = windows[rows, :, starts[own].T]
+        waves[rows] = median = median_of_slots(single[: max(count, 1)], counts[rows])
+        likeness, residual[rows] = _compare(single[..., c.COMPARED], median[..., c.COMPARED], count)
+        correlation[own] = np.where(complete[own], likeness, 1)
+    return MedianBeat(waves, used, correlation, residual)
+
+
+def with_equally_many(counts: NDArray[np.intp]) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    """The records with each count of beats, (n,), so few at a time that their beats stay in a processor's cache."""
+    for count in np.unique(counts):
+        rows = np.flatnonzero(counts == count)
+        for few in range(0, len(rows), c.CACHED_RECORDS):
+            yield int(count), rows[few : few + c.CACHED_RECORDS]
 
 
 def _complete(beats: Beats) -> NDArray[np.bool_]:
@@ -109,29 +127,19 @@ def _regular(beats: Beats) -> NDArray[np.bool_]:
     return regular
 
 
-def _stack(
-    signals: NDArray[np.float32], starts: NDArray[np.intp], used: NDArray[np.bool_]
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Median over the used beats, correlation of every beat with it, RMS residual of the used beats."""
-    n, slots = starts.shape
-    counts = used.sum(axis=1)
-    rows = np.arange(n)
-    waves = np.empty((n, signals.shape[1], c.BEAT_SAMPLES), np.float32)
-    products = np.zeros((3, slots, n), np.float64)
-    squares = np.zeros((slots, n), np.float64)
-    for lead in range(signals.shape[1]):
-        windows = sliding_window_view(signals[:, lead], c.BEAT_SAMPLES, axis=1)
-        single = windows[rows, starts.T]
-        median = median_of_slots(np.where(used.T[:, :, None], single, np.float32(np.inf)), counts)
-        waves[:, lead] = median
-        single, median = single[..., c.COMPARED], median[..., c.COMPARED]
-        products[0] += np.einsum("bnt,nt->bn", single, median)
-        products[1] += np.einsum("bnt,bnt->bn", single, single)
-        products[2] += np.einsum("nt,nt->n", median, median)
-        difference = single - median
-        squares += np.einsum("bnt,bnt->bn", difference, difference)
-    product, own, common = products
+def _compare(
+    single: NDArray[np.float32], median: NDArray[np.float32], used: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """How single beats, (slots, n, 8, samples), differ from the median beat, (n, 8, samples).
+
+    Returns:
+        (n, slots) correlation over all leads, and (n,) RMS difference of the used ones, which come first.
+    """
+    product = one_by_one(np.einsum("bnlt,nlt->lbn", single, median))
+    own = one_by_one(np.einsum("bnlt,bnlt->lbn", single, single))
+    common = one_by_one(np.einsum("nlt,nlt->ln", median, median))
     correlation = product / np.sqrt(np.maximum(own * common, np.finfo(np.float64).tiny))
-    total = np.where(used.T, squares, 0).sum(axis=0)
-    samples = np.maximum(counts, 1) * (signals.shape[1] * (c.COMPARED.stop - c.COMPARED.start))
-    return waves, correlation.T.astype(np.float32), np.sqrt(total / samples).astype(np.float32)
+    difference = single[:used] - median
+    squares = one_by_one(one_by_one(np.einsum("bnlt,bnlt->lbn", difference, difference)))
+    samples = max(used, 1) * median[0].size
+    return correlation.T.astype(np.float32), np.sqrt(squares / samples).astype(np.float32)

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from pipeline.leads import to_twelve_leads
 from pipeline.measurement import constants as c
-from pipeline.measurement.filters import moving_mean, sum_of_squares
+from pipeline.measurement.filters import moving_mean, one_by_one, sum_of_squares
+from pipeline.measurement.median_beat import with_equally_many
 from pipeline.measurement.medians import median_of_slots
 from pipeline.measurement.waves import (
     Index,
@@ -62,11 +63,15 @@ def p_wave(
     """
     reach = np.clip(room, 1, c.P_BEFORE_MOST).astype(np.intp)
     start = np.maximum(qrs_onset - reach, 0)
-    size = magnitude((slow - level(slow, qrs_onset, c.P_LEVEL)) * scale)
-    peak, prominence = hump(size, start, qrs_onset)
+    origin = np.maximum(qrs_onset - c.P_BEFORE_MOST - c.P_MARGIN, 0)
+    there = start - origin, qrs_onset - origin
+    near_quick, near_slow = (cut_out(waves, origin, c.P_BEFORE_MOST + 2 * c.P_MARGIN) for waves in (quick, slow))
+    peak, prominence = hump(magnitude((near_slow - level(near_slow, there[1], c.P_LEVEL)) * scale), *there)
+    onset, offset = _hump_feet(near_quick * scale, near_slow * scale, peak, *there)
+    peak += origin
     views = np.stack(
         [
-            _hump_feet(quick * scale, slow * scale, peak, start, qrs_onset),
+            (onset + origin, offset + origin),
             _lead_feet(medium, peak, qrs_onset),
             _lead_slopes(slow, peak, qrs_onset),
         ]
@@ -97,7 +102,8 @@ def _hump_feet(quick: Signal, slow: Signal, peak: Index, start: Index, qrs_onset
 
 def _foot(size: Signal, trough: Index, peak: Index) -> Signal:
     low = at(size, trough)
-    return low + np.float32(c.P_FOOT_SHARE) * (at(size, peak) - low)
+    foot: Signal = low + np.float32(c.P_FOOT_SHARE) * (at(size, peak) - low)
+    return foot
 
 
 @dataclass(frozen=True)
@@ -178,25 +184,29 @@ def p_correlation(
         p: P waves on the median beat.
     """
     width = 2 * c.P_HALF_MOST + 10
-    rows = np.arange(len(signals))
     first = np.minimum(p.onset, waves.shape[-1] - width)
     inside = within(width, np.zeros_like(first), np.maximum(p.offset - first, 1)).astype(np.float32)
     samples = inside.sum(axis=1)
-    product, own, common = np.zeros((3, used.shape[1], len(signals)), np.float32)
-    for lead in range(signals.shape[1]):
-        single = sliding_window_view(signals[:, lead], width, axis=1)[rows, (starts + first[:, None]).T]
-        single = _centred(single, inside, samples)
-        median = _centred(sliding_window_view(waves[:, lead], width, axis=1)[rows, first], inside, samples)
-        product += np.einsum("bnt,nt->bn", single, median)
-        own += np.einsum("bnt,bnt->bn", single, single)
-        common += np.einsum("nt,nt->n", median, median)
-    correlation = product / np.sqrt(np.maximum(own * common, np.finfo(np.float32).tiny))
-    slots = np.where(used.T, correlation, np.float32(np.inf))[..., None]
-    return median_of_slots(slots, used.sum(axis=1))[:, 0]
+    median = _centred(cut_out(waves, first, width), inside[:, None], samples[:, None])
+    common = one_by_one(np.einsum("nlt,nlt->ln", median, median), np.float32)
+    windows = sliding_window_view(signals, width, axis=2)
+    counts = used.sum(axis=1)
+    slots = np.full(used.shape[::-1], np.inf, np.float32)
+    used_first = np.argsort(~used, axis=1, kind="stable")
+    for count, rows in with_equally_many(counts):
+        own_slots = used_first[rows, :count].T
+        single = windows[rows, :, starts[rows, own_slots] + first[rows]]
+        single = _centred(single, inside[rows, None], samples[rows, None])
+        product = one_by_one(np.einsum("bnlt,nlt->lbn", single, median[rows]), np.float32)
+        own = one_by_one(np.einsum("bnlt,bnlt->lbn", single, single), np.float32)
+        slots[:count, rows] = product / np.sqrt(np.maximum(own * common[rows], np.finfo(np.float32).tiny))
+    return median_of_slots(slots[: max(int(counts.max(initial=0)), 1)], counts)
 
 
 def _centred(values: Signal, inside: Signal, samples: Signal) -> Signal:
-    """Values less their mean inside the P wave, zero outside it."""
-    mean = (values * inside).sum(axis=-1) / samples
-    centred: Signal = (values - mean[..., None]) * inside
+    """Values, (..., n, leads, width), less their mean inside the P wave, zero outside it."""
+    centred = values * inside
+    mean = centred.sum(axis=-1) / samples
+    np.subtract(values, mean[..., None], out=centred)
+    centred *= inside
     return centred

@@ -22,7 +22,7 @@ def without_spikes(raw: NDArray[Any]) -> tuple[Signal, NDArray[np.bool_]]:
     Returns:
         The samples, and (n,) whether the record has pacing spikes.
     """
-    signals = raw.astype(np.float32)
+    signals = raw.astype(np.float32, order="C")
     found = _spikes(signals, c.NARROW_SPIKE)
     paced: NDArray[np.bool_] = np.bincount(found[0], minlength=len(signals)) >= c.FEWEST_SPIKES
     for row in np.flatnonzero(paced):
@@ -58,23 +58,16 @@ def _spikes(signals: Signal, kind: c.Spike) -> tuple[Index, Index, Index]:
 
 
 def _out_and_back(signals: Signal, kind: c.Spike) -> Index:
-    """Where, of all samples in a row, one stands out by a spike's height from those before and after it.
-
-    Record by record, because then all fits into a processor's cache: it takes a fifth of the time.
-    """
-    reach, length = c.SPIKE_REACH, signals.shape[-1]
-    least = np.float32(kind.height_uv)
-    stop = length - 2 * reach
-    found = []
-    for record in signals:
-        top = record[:, reach:stop]
-        out = top - record[:, reach - 2 : stop - 2]
-        back = top - record[:, reach + kind.back : stop + kind.back]
-        found.append(np.flatnonzero(((out > least) & (back > least)) | ((out < -least) & (back < -least))))
-    row, sample = np.divmod(np.concatenate(found), stop - reach)
-    row += np.repeat(np.arange(len(signals)) * signals.shape[1], [len(each) for each in found])
-    tops: Index = row * length + sample + reach
-    return tops
+    """Where, of all samples in a row, one stands out by a spike's height from those before and after it."""
+    samples, length = signals.reshape(-1), signals.shape[-1]
+    step = samples[2 : -kind.back] - samples[: -2 - kind.back]
+    tops: Index = np.flatnonzero(np.abs(step, out=step) > kind.height_uv) + 2
+    top = samples[tops]
+    out, back = top - samples[tops - 2], top - samples[tops + kind.back]
+    tops = tops[(np.abs(back) > kind.height_uv) & ((out > 0) == (back > 0))]
+    sample: Index = tops % length
+    inside: Index = tops[(sample >= c.SPIKE_REACH) & (sample < length - 2 * c.SPIKE_REACH)]
+    return inside
 
 
 def _from_a_quiet_line(signals: Signal, tops: Index, kind: c.Spike) -> tuple[Index, Index, Index]:

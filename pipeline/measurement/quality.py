@@ -50,7 +50,10 @@ def _clipped(raw: NDArray[Any], extremum: NDArray[Any]) -> NDArray[np.bool_]:
     """(n, 8) whether a lead stays at an extremum for 10 samples, or again and again for 3."""
     clipped = np.zeros(raw.shape[:2], np.bool_)
     reached = raw == extremum[..., None]
-    suspect = np.count_nonzero(reached, axis=-1) >= c.CLIPPED_SAMPLES
+    leads = np.flatnonzero(reached) // raw.shape[-1]  # few samples are: counting them all takes longer
+    suspect = np.bincount(leads, minlength=clipped.size).reshape(clipped.shape) >= c.CLIPPED_SAMPLES
+    if not suspect.any():
+        return clipped
     at_limit = reached[suspect]
     long = sliding_window_view(at_limit, c.CLIPPED_SAMPLES, axis=1).all(axis=-1).any(axis=-1)
     short = np.asarray(sliding_window_view(at_limit, c.CLIPPED_BRIEFLY, axis=1).all(axis=-1))

@@ -1,5 +1,6 @@
 """One chunk of records from samples to the values of the measurement table's columns."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from pipeline.measurement import constants as c
 from pipeline.measurement.amplitudes import Amplitudes, amplitudes
 from pipeline.measurement.beats import Beats, find_beats
 from pipeline.measurement.delineate import Fiducials, delineate
-from pipeline.measurement.filters import Bands, split_bands
+from pipeline.measurement.filters import Bands, joined_bands, split_bands
 from pipeline.measurement.median_beat import (
     MedianBeat,
     average,
@@ -52,6 +53,19 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class _Recording:
+    """What is seen sample by sample, before there are beats."""
+
+    bands: Bands
+    faults: Flags
+    """(n,) faults of the recording by name."""
+    flat: NDArray[np.bool_]
+    """(n, 8) leads that are flat."""
+    paced: NDArray[np.bool_]
+    """(n,) records with pacing spikes."""
+
+
+@dataclass(frozen=True)
 class _Known:
     """(n,) each: what of a record can be measured."""
 
@@ -67,8 +81,8 @@ def measure_rows(raw: NDArray[Any]) -> Rows:
     Args:
         raw: (n, 8, 5000) µV.
     """
-    signals, paced = without_spikes(raw)
-    bands = split_bands(signals)
+    recording = _joined([_look_over(raw[few : few + c.CACHED_RECORDS]) for few in range(0, len(raw), c.CACHED_RECORDS)])
+    bands = recording.bands
     beats = find_beats(bands)
     median = average(bands.signals, beats)
     fiducials = delineate(median.waves, median_rr(beats), early_rr(beats, median.used))
@@ -84,11 +98,28 @@ def measure_rows(raw: NDArray[Any]) -> Rows:
         **_quality(bands, median, fiducials, p_likeness, known),
         "rr_deviation_percent": (largest, known.rate),
     }
-    faults, flat = signal_flags(raw, bands.signals)
-    flags = {**faults, **_placement(median, fiducials, values, flat, paced), **measurement_flags(values)}
+    flags = {**recording.faults, **_placement(median, fiducials, values, recording), **measurement_flags(values)}
     shift = np.where(known.qrs, fiducials.r_peak - c.BEAT_BEFORE, 0)
     peaks = np.clip(beats.fiducials + shift[:, None], 0, raw.shape[-1] - 1)[beats.present]
     return Rows(values, flags, _reasons(known, found), peaks.astype(np.int16), beats.counts)
+
+
+def _look_over(raw: NDArray[Any]) -> _Recording:
+    """Clean, filter and check so few records, (n, 8, 5000), that from step to step they stay in a processor's cache."""
+    signals, paced = without_spikes(raw)
+    bands = split_bands(signals)
+    faults, flat = signal_flags(raw, bands.signals)
+    return _Recording(bands, faults, flat, paced)
+
+
+def _joined(parts: Sequence[_Recording]) -> _Recording:
+    """Records looked over in several lots, in order, as one."""
+    return _Recording(
+        joined_bands([part.bands for part in parts]),
+        {name: np.concatenate([part.faults[name] for part in parts]) for name in parts[0].faults},
+        np.concatenate([part.flat for part in parts]),
+        np.concatenate([part.paced for part in parts]),
+    )
 
 
 def _what_is_known(beats: Beats, median: MedianBeat, fiducials: Fiducials, p_likeness: NDArray[np.float32]) -> _Known:
@@ -120,17 +151,15 @@ def _reasons(known: _Known, found: Amplitudes) -> Flags:
     }
 
 
-def _placement(
-    median: MedianBeat, fiducials: Fiducials, values: Values, flat: NDArray[np.bool_], paced: NDArray[np.bool_]
-) -> Flags:
+def _placement(median: MedianBeat, fiducials: Fiducials, values: Values, recording: _Recording) -> Flags:
     """Doubts about the electrodes; a paced QRS need not look alike in I and V6."""
     axis, known = values["p_axis_deg"]
-    arms, chest = suspect_placement(median.waves, fiducials, np.where(known, axis, np.nan), flat)
+    arms, chest = suspect_placement(median.waves, fiducials, np.where(known, axis, np.nan), recording.flat)
     measured = values["qrs_duration_ms"][1]
     return {
-        "suspect_lead_reversal": arms & measured & ~paced,
+        "suspect_lead_reversal": arms & measured & ~recording.paced,
         "suspect_chest_leads": chest & measured,
-        "pacing_spikes": paced,
+        "pacing_spikes": recording.paced,
     }
 
 

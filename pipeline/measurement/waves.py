@@ -18,27 +18,38 @@ def gaussian_weights(deviation: float) -> tuple[float, ...]:
     return tuple(float(v) for v in np.exp(-0.5 * (np.arange(-half, half + 1) / deviation) ** 2))
 
 
-def at(signal: Signal, index: Index) -> Signal:
+def at(rows: NDArray[Any], index: Index) -> NDArray[Any]:
     """The value of each row at an index of its own: (n, length), (n,) to (n,)."""
-    return signal[np.arange(len(signal)), index]
+    values: NDArray[Any] = rows[np.arange(len(rows)), index]
+    return values
 
 
 def within(length: int, start: Index, stop: Index) -> NDArray[np.bool_]:
     """(n, length) whether start <= sample < stop."""
-    samples = np.arange(length)
-    return (samples >= start[:, None]) & (samples < stop[:, None])
+    samples = np.arange(length, dtype=np.int16)  # such small numbers are compared several times as fast
+    inside: NDArray[np.bool_] = samples >= start.astype(np.int16)[:, None]
+    inside &= samples < stop.astype(np.int16)[:, None]
+    return inside
+
+
+def _encloses(length: int, start: Index, stop: Index) -> NDArray[np.bool_]:
+    """(n,) whether there is any sample with start <= sample < stop."""
+    enclosed: NDArray[np.bool_] = np.maximum(start, 0) < np.minimum(stop, length)
+    return enclosed
 
 
 def highest(signal: Signal, start: Index, stop: Index) -> Index:
     """Index of the first maximum in start <= sample < stop; start where the bounds enclose nothing."""
-    inside = within(signal.shape[1], start, stop)
-    found = np.where(inside, signal, np.float32(-np.inf)).argmax(axis=1)
-    return np.where(inside.any(axis=1), found, start)
+    length = signal.shape[1]
+    found = np.where(within(length, start, stop), signal, np.float32(-np.inf)).argmax(axis=1)
+    return np.where(_encloses(length, start, stop), found, start)
 
 
 def lowest(signal: Signal, start: Index, stop: Index) -> Index:
     """Index of the first minimum in start <= sample < stop; start where the bounds enclose nothing."""
-    return highest(-signal, start, stop)
+    length = signal.shape[1]
+    found = np.where(within(length, start, stop), signal, np.float32(np.inf)).argmin(axis=1)
+    return np.where(_encloses(length, start, stop), found, start)
 
 
 def hump(signal: Signal, start: Index, stop: Index) -> tuple[Index, Signal]:
@@ -47,19 +58,30 @@ def hump(signal: Signal, start: Index, stop: Index) -> tuple[Index, Signal]:
     Returns:
         Its index, and its height above the higher of the lowest points on either side; 0 where there is none.
     """
-    inside = within(signal.shape[1], start, stop)
-    fenced = np.where(inside, signal, np.float32(np.inf))
-    left = np.minimum.accumulate(fenced, axis=1)
-    right = np.minimum.accumulate(fenced[:, ::-1], axis=1)[:, ::-1]
-    height = np.where(inside, signal - np.where(inside, np.maximum(left, right), 0), np.float32(-1))
-    peak = height.argmax(axis=1)
-    return peak, np.maximum(at(height, peak), 0)
+    length = signal.shape[1]
+    some = _encloses(length, start, stop)
+    first = int(start[some].clip(0).min(initial=length - 1))
+    last = int(stop[some].max(initial=first + 1))
+    # Sample by sample, so that a step in time is taken by all rows at once; what lies within no bounds is left out.
+    values = np.ascontiguousarray(signal[:, first:last].T)
+    samples = np.arange(first, first + len(values), dtype=np.int16)[:, None]
+    inside = (samples >= start.astype(np.int16)) & (samples < stop.astype(np.int16))
+    fenced = np.where(inside, values, np.float32(np.inf))
+    left, right = fenced.copy(), fenced
+    for sample in range(1, len(values)):
+        np.minimum(left[sample], left[sample - 1], out=left[sample])
+    for sample in range(len(values) - 2, -1, -1):
+        np.minimum(right[sample], right[sample + 1], out=right[sample])
+    height = values - np.maximum(left, right, out=left)  # minus infinity out of bounds
+    peak = height.argmax(axis=0)
+    prominence = np.maximum(height[peak, np.arange(len(signal))], 0)
+    return np.where(some, peak + first, 0), prominence
 
 
 def upright(rows: Signal, start: Index, stop: Index) -> tuple[Signal, Index, Signal]:
     """Rows, turned over where their hump within bounds is a trough, and that hump's index and height."""
-    peak, height = hump(rows, start, stop)
-    trough, depth = hump(-rows, start, stop)
+    places, heights = hump(np.concatenate([rows, -rows]), np.concatenate([start] * 2), np.concatenate([stop] * 2))
+    (peak, trough), (height, depth) = np.split(places, 2), np.split(heights, 2)
     inverted = depth > height
     turned = np.where(inverted[:, None], -rows, rows)
     return turned, np.where(inverted, trough, peak), np.maximum(height, depth)
@@ -77,13 +99,14 @@ def last_below(signal: Signal, threshold: Signal, start: Index, stop: Index) -> 
     """Last index in start <= sample < stop at or below a threshold; start where there is none."""
     low = within(signal.shape[1], start, stop) & (signal <= threshold[:, None])
     found = signal.shape[1] - 1 - low[:, ::-1].argmax(axis=1)
-    return np.where(low.any(axis=1), found, start)
+    return np.where(at(low, found), found, start)
 
 
 def first_below(signal: Signal, threshold: Signal, start: Index, stop: Index) -> Index:
     """First index in start <= sample < stop at or below a threshold; stop - 1 where there is none."""
     low = within(signal.shape[1], start, stop) & (signal <= threshold[:, None])
-    return np.where(low.any(axis=1), low.argmax(axis=1), np.maximum(stop - 1, start))
+    found = low.argmax(axis=1)
+    return np.where(at(low, found), found, np.maximum(stop - 1, start))
 
 
 def crossing(signal: Signal, threshold: Signal, outer: Index, step: int) -> NDArray[np.float64]:
@@ -114,7 +137,8 @@ def running_max(signal: Signal, width: int) -> Signal:
 
 def slopes(waves: Signal) -> Signal:
     """Slope in µV a sample along the last axis; zero at the outermost samples."""
-    found = np.zeros_like(waves)
+    found = np.empty_like(waves)
+    found[..., :1] = found[..., -1:] = 0
     np.subtract(waves[..., 2:], waves[..., :-2], out=found[..., 1:-1])
     found *= np.float32(0.5)
     return found

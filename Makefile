@@ -24,8 +24,8 @@ check: .venv/installed-dev  ## lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/installed-dev  ## time the stages of a record on this machine
-	$(BIN)/python benchmarks/stages.py
+bench: .venv/installed-dev  ## time everything beside a peer and write docs/performance.md: make bench [BENCH=--quick]
+	@$(BIN)/python -m benchmarks.performance $(BENCH)
 
 accuracy: .venv/installed-dev  ## score the measurement: make accuracy LUDB=DIR MUSE=DIR [PTBXL=FILE] [RAW=DIR]
 	@$(BIN)/python -m benchmarks.accuracy $(foreach name,LUDB MUSE PTBXL RAW,$(if $($(name)),--$(name) "$($(name))"))

@@ -1,0 +1,1 @@
+"""What the pipeline costs: time, memory and disk, beside a peer pipeline timed in the same run."""

@@ -1,0 +1,48 @@
+"""One build of a dataset, timed: in this process, or as a program of its own that prints one line of JSON."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.performance.figures import BuildRun
+from pipeline.build import build_dataset
+from pipeline.cli import one_line
+from pipeline.plan import plan_build
+from pipeline.timings import BESIDE
+
+
+def timed_build(out: Path, records: int, *, engine: str, workers: int | None = None) -> BuildRun:
+    """Build into an empty folder with the normal subset and second opinions, without a release.
+
+    Args:
+        out: the folder.
+        records: how many.
+        engine: `ray` or `serial`.
+        workers: how many; None for one a core.
+    """
+    plan = plan_build({"records": records})
+    started = time.perf_counter()
+    built = build_dataset(out, plan, engine=engine, workers=workers, release=False)
+    return BuildRun.of(built.timings, time.perf_counter() - started, BESIDE)
+
+
+def main() -> int:
+    """Print the figures as one line of JSON; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="build", description=__doc__)
+    parser.add_argument("--records", type=int, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--engine", default="ray")
+    parser.add_argument("--workers", type=int)
+    options = parser.parse_args()
+    return one_line(parser.prog, lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    built = timed_build(options.out, options.records, engine=options.engine, workers=options.workers)
+    print(built.model_dump_json())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

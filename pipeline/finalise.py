@@ -96,7 +96,7 @@ def _joined_rows(folder: Path, entries: Mapping[Shard, LedgerEntry]) -> pa.Table
 
     parts = list(in_threads(rows, tracked(list(entries), "joining rows", "shards")))
     table = pa.concat_tables(parts).combine_chunks().cast(TABLE_SCHEMA)
-    if not np.array_equal(table[RECORD_ID.name], np.arange(max(shard.stop for shard in entries))):
+    if not np.array_equal(table[RECORD_ID.name].to_numpy(), np.arange(max(shard.stop for shard in entries))):
         raise DatasetError(f"{folder} has rows that are not its records in order. Build into a new folder")
     return table
 

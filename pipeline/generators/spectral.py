@@ -58,7 +58,8 @@ def upsampled_taps(kernel: NDArray[np.float64], factor: int) -> Taps:
     last = int((place[-1] + factor - 1) // factor)
     weights = np.zeros((last - first + 1, channels_in, factor, channels_out))
     for phase in range(factor):
-        np.add.at(weights[:, :, phase], (place + phase) // factor - first, kernel.T)
+        for tap, step in enumerate((place + phase) // factor - first):
+            weights[step, :, phase] += kernel[:, :, tap].T
     return Taps(first, weights.reshape(len(weights), channels_in, -1))
 
 

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -28,7 +29,10 @@ from benchmarks.performance.results import (
     Storage,
 )
 from benchmarks.performance.targets import Target, targets
+from benchmarks.results import results_markdown
+from pipeline.dataset import Dataset
 from pipeline.errors import FoundryError
+from pipeline.report.folder import make_report
 from pipeline.timings import BESIDE, Timings
 
 MB = 10**6
@@ -192,3 +196,15 @@ def test_processes_are_held_to_cores_and_the_test_is_not() -> None:
 def test_multiply_adds_are_those_of_the_network() -> None:
     assert round(published_multiply_adds() / 1e6) == 313
     assert round(polyphase_multiply_adds() / 1e6) == 125
+
+
+def test_results_are_the_report_with_its_provenance(dataset: Dataset, tmp_path: Path) -> None:
+    make_report(dataset, tmp_path / "report")
+    report = (tmp_path / "report" / "report.md").read_text()
+    text = results_markdown(report, dataset.manifest)
+    assert text.startswith("# Results: 80 records\n")
+    assert "`ecg-foundry build --records 80 --seed 7`" in text
+    assert dataset.manifest.content_digest in text
+    assert dataset.manifest.provenance
+    assert all(name in text for name in dataset.manifest.provenance.instruction_sets)
+    assert report.split("## Counts")[1].replace("(figures/", "(results/") in text

@@ -123,12 +123,9 @@ def test_what_neurokit2_fails_on_is_null_and_counted(
     tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As it fails on a lead of nothing but NaN, which no stored lead can be."""
-    good, nothing = beats(60), np.full(5000, np.nan)
-
-    def read(_: Path, start: int, __: int) -> NDArray[np.float64]:
-        return np.stack([nothing, good if start else nothing])[np.newaxis]
-
-    monkeypatch.setattr("pipeline.second_opinion.read_signals", read)
+    signals = np.tile(beats(60), (80, 8, 1))
+    signals[0] = np.nan
+    monkeypatch.setattr("pipeline.second_opinion.open_signals", lambda _: signals)
     with caplog.at_level(logging.WARNING):
         write_second_opinion(tmp_path, dataset.measurements(), 0.02)
     assert pq.read_table(tmp_path / SECOND_OPINION)["neurokit2_heart_rate_bpm"].to_pylist() == [None, pytest.approx(60)]

@@ -33,13 +33,13 @@ class Sizes:
     rounds: int = 7
     blocks: int = 8
     """Of the generator, a round."""
-    build_rounds: int = 5
-    build_records: int = 4096
+    build_rounds: int = 3
+    build_records: int = 8192
     prominence: int = 24
     dwt: int = 8
-    small_rounds: int = 3
-    scaling_rounds: int = 3
-    scaling_records: int = 16384
+    small_rounds: int = 2
+    scaling_rounds: int = 2
+    scaling_records: int = 8192
 
 
 def _sizes(options: argparse.Namespace) -> Sizes:

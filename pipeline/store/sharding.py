@@ -21,9 +21,7 @@ from pipeline.leads import SAMPLES, STORED_LEADS
 # On 512 generated records (benchmarks/codecs.py) level 1 takes 0.17 ms and 36,470 bytes a record, level 3 0.29 ms and
 # 36,116: 1 % of the disk for half of the time. Byte shuffle and lz4 make 42,000 bytes, zlib 38,619 in 0.78 ms.
 # A record as one block takes 0.15 instead of 0.19 ms, 0.10 instead of 0.15 to decode, and 160 bytes less.
-CODEC = BloscCodec(
-    cname="zstd", clevel=1, shuffle="bitshuffle", typesize=2, blocksize=2 * len(STORED_LEADS) * SAMPLES
-)
+CODEC = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle", typesize=2, blocksize=2 * len(STORED_LEADS) * SAMPLES)
 """How a record is compressed."""
 
 _MISSING = np.uint64(2**64 - 1)

@@ -15,6 +15,7 @@ from numcodecs import Blosc
 from numpy.typing import NDArray
 
 import pipeline
+from benchmarks.arguments import count
 
 CANDIDATES = [
     *(("zstd", level, shuffle) for level in (1, 2, 3, 5) for shuffle in ("bit", "byte")),
@@ -27,7 +28,7 @@ CANDIDATES = [
 def main() -> None:
     """Generate the signals and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--records", type=int, default=512)
+    parser.add_argument("--records", type=count, default=512)
     signals = pipeline.generate(range(parser.parse_args().records))
     print(f"{'codec':<6}{'level':>6}{'shuffle':>9}{'bytes/record':>14}{'encode ms':>11}{'decode ms':>11}")
     for codec, level, shuffle in CANDIDATES:

@@ -6,9 +6,11 @@ python -m benchmarks.results DATASET
 
 import argparse
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
+from pipeline.cli import one_line
 from pipeline.dataset import Manifest, open_dataset
 from pipeline.report.folder import MARKDOWN, make_report
 from pipeline.report.markdown import FIGURES
@@ -17,11 +19,16 @@ DOCS = Path(__file__).parents[1] / "docs"
 PICTURES = "results"
 
 
-def main() -> None:
-    """Make the report and put it under docs/."""
+def main() -> int:
+    """Make the report and put it under docs/; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path)
-    dataset = open_dataset(parser.parse_args().dataset)
+    options = parser.parse_args()
+    return one_line("results", lambda: _write(options.dataset), goes_on=False)
+
+
+def _write(source: Path) -> int:
+    dataset = open_dataset(source)
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "report"
         make_report(dataset, made)
@@ -30,6 +37,7 @@ def main() -> None:
         shutil.rmtree(DOCS / PICTURES, ignore_errors=True)
         shutil.copytree(made / FIGURES, DOCS / PICTURES)
     print(f"written: {DOCS / 'results.md'}")
+    return 0
 
 
 def results_markdown(report: str, manifest: Manifest) -> str:
@@ -52,4 +60,4 @@ def results_markdown(report: str, manifest: Manifest) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -123,14 +123,17 @@ def instruction_set(device: str = "cpu") -> str:
 
     A GPU model, or a CPU's vector unit and its maker, by which the library of matrix products chooses its kernels.
     """
-    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()} {_maker()}" if device == "cpu" else device
+    if device != "cpu":
+        return device
+    maker = cpu_field("vendor_id") or platform.system()
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()} {maker}"
 
 
-def _maker() -> str:
-    """The CPU's maker, such as GenuineIntel or AuthenticAMD; the operating system where that is not told."""
+def cpu_field(name: str) -> str | None:
+    """What Linux says of the CPU, such as `vendor_id`: GenuineIntel or AuthenticAMD; None where it does not tell."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
-        text = ""
-    found = re.search(r"^vendor_id\s*:\s*(\S+)", text, re.MULTILINE)
-    return found[1] if found else platform.system()
+        return None
+    found = re.search(rf"^{name}\s*:\s*(.+)$", text, re.MULTILINE)
+    return found[1].strip() if found else None

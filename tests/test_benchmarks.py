@@ -208,3 +208,20 @@ def test_results_are_the_report_with_its_provenance(dataset: Dataset, tmp_path: 
     assert dataset.manifest.provenance
     assert all(name in text for name in dataset.manifest.provenance.instruction_sets)
     assert report.split("## Counts")[1].replace("(figures/", "(results/") in text
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "status"),
+    [
+        ("performance", ["--records", "0"], 2),
+        ("performance", ["--flow-records", "-5"], 2),
+        ("codecs", ["--records", "none"], 2),
+        ("results", ["nowhere"], 4),
+    ],
+)
+def test_what_cannot_work_is_refused_in_one_line(module: str, arguments: list[str], status: int) -> None:
+    command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == status
+    assert "Traceback" not in done.stderr
+    assert "error:" in done.stderr.splitlines()[-1]

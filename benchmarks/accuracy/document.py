@@ -1,11 +1,11 @@
 """The scores as one Markdown document, the same bytes for the same recordings and measurement."""
 
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks.accuracy import ludb, muse, published
 from benchmarks.accuracy.agreement import Agreement
 from benchmarks.accuracy.robustness import STORED_PER_SD, UV_PER_SD, Counts
+from benchmarks.markdown import table, text
 from pipeline.measurement import MEASUREMENT_VERSION
 
 TITLES = {"p_duration_ms": "P", "pr_interval_ms": "PR", "qrs_duration_ms": "QRS", "qt_interval_ms": "QT"} | {
@@ -39,7 +39,7 @@ def document(
     groups = _groups(cases)
     parts = [
         "# Accuracy of the measurement",
-        _text(
+        text(
             f"Measurement version {MEASUREMENT_VERSION}. Written by `make accuracy LUDB=DIR MUSE=DIR [PTBXL=FILE] "
             "[RAW=DIR]`; changes by hand are lost. Differences are measured minus reference, in ms unless a unit is "
             "named. Bias is their mean, SD their standard deviation with its 95 % interval over "
@@ -75,31 +75,31 @@ def _ludb(groups: Groups) -> list[str]:
     )
     return [
         "## LUDB: readers",
-        _text(
+        text(
             f"{count} records of LUDB, {len(groups['near-normal'])} of them near-normal: a sinus rhythm without block, "
             "pacing, premature atrial beats, infarct, scar, ischaemia, WPW, fibrillation or flutter. The reference: in "
             "each of 12 leads the median over beats of every marked boundary relative to lead II's QRS peak; over "
             "leads the second-earliest onset and the second-latest offset; at least 2 beats a lead and 3 leads."
         ),
-        _text(
+        text(
             "**In-sample.** Constants of the measurement were chosen for the smallest scatter on the odd-numbered "
             "records of LUDB (`pipeline/measurement/constants.py` says which), so that its scatter there flatters. "
             + held_out
         ),
-        _text(
+        text(
             "**A wide reference.** Readers marked lead by lead, and the extremes over 12 leads lie outside what one "
             "sees in all leads at once: P and QRS come out longer than 12SL's. So LUDB judges scatter; bias is judged, "
             "weakly, by the MUSE exports below. LUDB's amplitudes are not calibrated and are not used."
         ),
         _interval_table(groups),
-        _text(
+        text(
             f"QRS complexes: {marked.found:,} of the {marked.marked:,} marked in lead II were found within 120 ms, and "
             f"{marked.false} besides between the first and the last mark. False P: on {len(false_p)} of the "
             f"{without_p} records without a P mark in any lead a P was measured ({_names(false_p)}), "
             f"{doubted} of them with the flag `{flag}`."
         ),
         "### Without low confidence",
-        _text("The scatter when records with the interval's own quality flag are left out."),
+        text("The scatter when records with the interval's own quality flag are left out."),
         _doubt_table(groups),
         f"### The {WORST} records furthest from the bias",
         *_worst_tables(groups),
@@ -115,7 +115,7 @@ def _interval_table(groups: Groups) -> str:
             one = found[name]
             missing = f"{len(one.missing)} ({_names(one.missing)})" if one.missing else "0"
             rows.append((TITLES[name], group, str(len(one.pairs)), missing, *_agreement_cells(one.agreement)))
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _agreement_cells(of: Agreement | None) -> tuple[str, ...]:
@@ -140,7 +140,7 @@ def _doubt_table(groups: Groups) -> str:
             sure = ludb.intervals([case for case in cases if flag not in case.row["quality_flags"]])[name]
             counts = (str(len(everything.pairs) - len(sure.pairs)), str(len(sure.pairs)))
             rows.append((TITLES[name], group, f"`{flag}`", *counts, _sd(everything.agreement), _sd(sure.agreement)))
-    return _table(("interval", "records", "flag", "left out", "n left", "SD of all", "SD of the rest"), rows)
+    return table(("interval", "records", "flag", "left out", "n left", "SD of all", "SD of the rest"), rows)
 
 
 def _worst_tables(groups: Groups) -> Iterable[str]:
@@ -166,28 +166,28 @@ def _worst_tables(groups: Groups) -> Iterable[str]:
                 flags = ", ".join(by_name[record].row["quality_flags"]) or NONE
                 rows.append((TITLES[name], record, *values, by_name[record].labels, flags))
         yield f"Of the records: {group}."
-        yield _table(header, rows)
+        yield table(header, rows)
 
 
 def _beside(groups: Groups) -> list[str]:
     in_sample = "in-sample but for even numbers" if EVEN in groups else "in-sample"
     return [
         "## Beside published methods",
-        _text(
+        text(
             "Mean ± SD of the differences in ms, ours first. They stand beside each other, not against each other: "
             f"data, references and whether a beat or a record counts all differ, and ours are {in_sample}. Of 12SL's "
             "own accuracy only that of QT is known here. How a figure is known: *read* in the publication or its "
             "abstract; *from memory*, its text not read, to be checked before it is quoted; *tried out*, a published "
             "program run on LUDB against the same kind of reference as here."
         ),
-        _table(("method", "data", "P", "PR", "QRS", "QT", "known"), _with_ours(groups, published.INTERVALS)),
-        _text(
+        table(("method", "data", "P", "PR", "QRS", "QT", "known"), _with_ours(groups, published.INTERVALS)),
+        text(
             "The limits of IEC 60601-2-25 belong to its own test databases; none of them was run here, and nothing "
             "here shows conformity. For amplitudes it allows 25 µV up to 500 µV, and beyond that the larger of 5 % and "
             f"40 µV ({published.MEMORY})."
         ),
         "Boundaries; ours against lead II's QRS peak as LUDB marks it:",
-        _table(
+        table(
             ("method", "data", "P onset", "P offset", "QRS onset", "QRS offset", "T offset", "known"),
             _with_ours(groups, published.BOUNDARIES),
         ),
@@ -233,17 +233,17 @@ def _muse(exports: Sequence[muse.Export]) -> list[str]:
     ]
     return [
         "## MUSE: 12SL's own values",
-        _text(
+        text(
             f"{len(exports)} exports, measured from the rhythm as 12SL did. The three that the measurement was made "
             "with are of one subject: they show that the conventions are 12SL's, not how far the two differ over "
             "people. In that sense n = 1, and constants marked MUSE were set on them."
         ),
-        _table(("export", *(TITLES[column] for column in columns)), intervals),
-        _text(
+        table(("export", *(TITLES[column] for column in columns)), intervals),
+        text(
             "Amplitudes in 12 leads, |measured - 12SL| in µV, and the share within what IEC 60601-2-25 allows (25 µV "
             f"up to 500 µV, beyond that the larger of 5 % and 40 µV; {published.MEMORY}). 12SL's steps are 4.88 µV."
         ),
-        _table(("amplitude", "n", "missing", "median", "p95", "worst", "within"), amplitudes),
+        table(("amplitude", "n", "missing", "median", "p95", "worst", "within"), amplitudes),
     ]
 
 
@@ -261,7 +261,7 @@ def _ptbxl(counts: Mapping[str, Counts] | None) -> list[str]:
         shares.append(f"Missing P: {_share(norm.without_p, norm.records)} of NORM.")
     return [
         title,
-        _text(
+        text(
             "Records at 500 Hz of which every lead was divided by its own standard deviation. Amplitude is gone, so "
             f"that this shows detection alone. Every lead was taken to have an SD of {UV_PER_SD} µV (stored value "
             f"× {UV_PER_SD / STORED_PER_SD:g}), about that of leads in real ECGs; the limb leads do not fit each other "
@@ -275,7 +275,7 @@ def _raw(counts: Mapping[str, Counts] | None) -> list[str]:
     title = "## Raw 12-lead records: robustness"
     if counts is None:
         return [title, "Not given (`RAW=DIR`)."]
-    return [title, _text("Real ECGs as recorded, without a reference."), _count_table("folder", counts)]
+    return [title, text("Real ECGs as recorded, without a reference."), _count_table("folder", counts)]
 
 
 def _count_table(kind: str, counts: Mapping[str, Counts]) -> str:
@@ -289,7 +289,7 @@ def _count_table(kind: str, counts: Mapping[str, Counts]) -> str:
         )
         for name, c in counts.items()
     ]
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _share(part: int, whole: int) -> str:
@@ -302,13 +302,3 @@ def _sd(of: Agreement | None) -> str:
 
 def _names(names: Sequence[str]) -> str:
     return ", ".join(names) or "none"
-
-
-def _text(text: str) -> str:
-    return textwrap.fill(text, 120, break_on_hyphens=False)
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; what comes from outside cannot end a cell."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.arguments import count
 from benchmarks.performance.child import ROOT, measure, parsed, run, say
 from benchmarks.performance.document import document
 from benchmarks.performance.figures import BuildRun
@@ -66,9 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="performance", description=__doc__)
     parser.add_argument(
-        "--records", type=int, help=f"of the full build (default {RECORDS:,}; with --quick {QUICK_RECORDS:,})"
+        "--records", type=count, help=f"of the full build (default {RECORDS:,}; with --quick {QUICK_RECORDS:,})"
     )
-    parser.add_argument("--flow-records", type=int, help="of the Prefect flow (default a tenth of the full build)")
+    parser.add_argument("--flow-records", type=count, help="of the Prefect flow (default a tenth of the full build)")
     parser.add_argument("--quick", action="store_true", help="little of everything; writes nowhere without --out")
     parser.add_argument("--out", type=Path, metavar="FILE", help=f"document to overwrite (default {OUT})")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the full dataset, in a new folder")

@@ -1,7 +1,8 @@
 """The figures as one Markdown document."""
 
+from benchmarks.markdown import text
 from benchmarks.performance.figures import Series
-from benchmarks.performance.markdown import NONE, number, series_cells, table, text
+from benchmarks.performance.markdown import NONE, number, series_cells, table
 from benchmarks.performance.profile import profile
 from benchmarks.performance.results import Generator, Machine, OneCore, Results, Storage
 from benchmarks.performance.targets import GIB, target_table
@@ -152,7 +153,7 @@ def _unmeasured(results: Results) -> list[str]:
         "## How to run it",
         text(
             "`make bench` on an otherwise idle machine with two cores and 20 GB free; `make bench BENCH=--quick` tries "
-            "everything out in two minutes and writes nothing. `python -m benchmarks.performance --help` has the "
+            "everything out in a few minutes and writes nothing. `python -m benchmarks.performance --help` has the "
             "other settings. Temporary files lie where `TMPDIR` says: on a disk, not in memory."
         ),
     ]

@@ -2,17 +2,15 @@
 
 import os
 import platform
-import re
 import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 
 import psutil
 
 from benchmarks.performance.child import CAN_PIN, ROOT
 from benchmarks.performance.results import Machine
-from pipeline.worker import instruction_set
+from pipeline.worker import cpu_field, instruction_set
 
 _LIBRARIES = ("torch", "numpy", "scipy", "pyarrow", "zarr", "numcodecs", "ray", "prefect", "deepfake-ecg", "neurokit2")
 
@@ -22,7 +20,7 @@ def this_machine() -> Machine:
     return Machine(
         date=datetime.now(UTC).date().isoformat(),
         commit=_commit(),
-        processor=_processor(),
+        processor=cpu_field("model name") or platform.processor() or platform.machine(),
         cores=len(os.sched_getaffinity(0)) if CAN_PIN else os.cpu_count() or 1,
         memory_bytes=psutil.virtual_memory().total,
         system=f"{platform.system()} {platform.release()}",
@@ -44,12 +42,3 @@ def _commit() -> str:
 
 def _git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def _processor() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        text = ""
-    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    return found[1].strip() if found else platform.processor() or platform.machine()

@@ -1,22 +1,16 @@
 """Markdown from numbers."""
 
-import textwrap
 from collections.abc import Iterable, Sequence
 
+from benchmarks import markdown
 from benchmarks.performance.figures import Series
 
 NONE = "–"
 
 
-def text(words: str) -> str:
-    """A paragraph."""
-    return textwrap.fill(words, 120, break_on_hyphens=False)
-
-
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """The first column is text, the others are numbers."""
-    lines = [header, ["---", *["--:"] * (len(header) - 1)], *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines)
+    return markdown.table(header, rows, align="--:")
 
 
 def number(value: float) -> str:

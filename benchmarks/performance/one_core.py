@@ -26,7 +26,7 @@ from pipeline.rows import stored_rows
 from pipeline.shards import BLOCK, DEFAULT_SHARD_RECORDS, Shard
 from pipeline.store.sharding import encode_shard
 from pipeline.store.signals import create_signals, write_shard
-from pipeline.store.tables import write_table
+from pipeline.store.tables import write_part
 
 _T = TypeVar("_T")
 _GENERATOR_BLOCKS = 16
@@ -92,7 +92,7 @@ def _one_shard() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         create_signals(Path(folder), records, records)
         timed("write signals", lambda: write_shard(Path(folder), Shard(0, 0, records), content))
-        timed("write rows", lambda: write_table(Path(folder) / "rows.parquet", table, TABLE_SCHEMA))
+        timed("write rows", lambda: write_part(Path(folder) / "rows.parquet", table, TABLE_SCHEMA))
     return times
 
 

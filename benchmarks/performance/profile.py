@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from benchmarks.markdown import text
 from benchmarks.performance.figures import BuildRun
-from benchmarks.performance.markdown import NONE, number, table, text
+from benchmarks.performance.markdown import NONE, number, table
 from benchmarks.performance.results import OneCore
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from benchmarks.markdown import text
 from benchmarks.performance.figures import Series
-from benchmarks.performance.markdown import number, series_cells, table, text
+from benchmarks.performance.markdown import number, series_cells, table
 from benchmarks.performance.results import FullBuild, Results, Scaling
 from benchmarks.performance.targets import GIB
 

@@ -1,7 +1,7 @@
 """Building a dataset: open, make the pending shards, finalise. Each step can be killed and run again."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -10,23 +10,35 @@ from typing import Never
 
 from tqdm import tqdm
 
-from pipeline.dataset import Dataset, open_dataset
+from pipeline.dataset import Dataset, Manifest, open_dataset
 from pipeline.engines import Engine, check_engine, make_engine
 from pipeline.errors import WorkerError
 from pipeline.finalise import finalise
-from pipeline.folder import check_disk, check_folder, is_whole, locked, prepare
+from pipeline.folder import (
+    DERIVED,
+    check_disk,
+    check_folder,
+    finished_manifest,
+    locked,
+    make_dataset_folder,
+    prepare,
+)
+from pipeline.logs import log_event
 from pipeline.progress import progress_bar, tracked
 from pipeline.release.package import RELEASE
-from pipeline.second_opinion import DEFAULT_SHARE, check_share, count_opinions, sample_size
+from pipeline.second_opinion import DEFAULT_SHARE, SECOND_OPINION, check_share, count_opinions, sample_size
 from pipeline.shards import Shard
-from pipeline.store.files import writing
-from pipeline.store.ledger import LEDGER, LedgerEntry, Plan, committed_entry
+from pipeline.store.files import remove, writing
+from pipeline.store.ledger import LedgerEntry, Plan, committed_entry, entry_file, shard_files
 from pipeline.store.threads import in_threads
 from pipeline.timings import Timings
+from pipeline.verify import damaged_files
 from pipeline.worker import Job
 
 ATTEMPTS = 4
 """How often a shard is tried: workers die for reasons of their own, but not four times over the same shard."""
+HOPELESS = 3
+"""When so many shards have failed every time before the first was made, nothing works, and the others are not tried."""
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +49,12 @@ class Build:
 
     job: Job
     pending: list[Shard]
+    stale: frozenset[str]
+    """What has to be made from the shards, of `DERIVED`."""
+    finished: Manifest | None
+    """Of the dataset that is there, to be repaired or added to."""
     complete: bool
+    """Whether there is nothing left to do."""
     release: bool
     second_opinion: float
     timings: Timings = field(default_factory=Timings)
@@ -60,7 +77,14 @@ class Build:
         """
         if not self.complete:
             with writing(self.job.folder), self.timings.phase("finalise"):
-                finalise(self.job.folder, self.plan, release=self.release, second_opinion=self.second_opinion)
+                finalise(
+                    self.job.folder,
+                    self.plan,
+                    release=self.release,
+                    second_opinion=self.second_opinion,
+                    stale=self.stale,
+                    finished=self.finished,
+                )
         return open_dataset(self.job.folder)
 
 
@@ -142,17 +166,44 @@ def open_build(
     folder = out.absolute()
     check_folder(folder, plan)
     check_disk(folder, plan, release=release)
-    with writing(folder):
-        (folder / LEDGER).mkdir(parents=True, exist_ok=True)
+    make_dataset_folder(folder)
     with locked(folder):
         existing = check_folder(folder, plan)  # again, now that no other build can change it
+        finished = finished_manifest(folder, plan)
+        damage = list(damaged_files(folder, finished)) if finished else []
+        for problem in damage:
+            log_event(_log, logging.WARNING, "damaged, to be put right", file=problem.thing, reason=problem.reason)
+        pending, stale = plan.shards(), frozenset(DERIVED)
+        if finished:
+            names = {problem.thing for problem in damage}
+            pending = [shard for shard in pending if names & _names(folder, shard)]
+            stale = _stale(folder, plan, names, release=release, second_opinion=second_opinion)
+        complete = finished is not None and not damage and not stale
+        if not complete:
+            prepare(folder, plan, keep_derived=finished is not None)
+            if existing and not finished:
+                pending = _uncommitted(folder, plan)
+            for shard in pending:  # a worker leaves a shard alone that has an entry
+                remove(entry_file(folder, shard))
         job = Job(folder, plan, checkpoint.absolute() if checkpoint else None)
-        if is_whole(folder, plan) and _has_extras(folder, plan, release=release, second_opinion=second_opinion):
-            yield Build(job, pending=[], complete=True, release=release, second_opinion=second_opinion)
-            return
-        prepare(folder, plan)
-        pending = _uncommitted(folder, plan) if existing else plan.shards()
-        yield Build(job, pending, complete=False, release=release, second_opinion=second_opinion)
+        yield Build(job, pending, stale, finished, complete, release, second_opinion)
+
+
+def _names(folder: Path, shard: Shard) -> set[str]:
+    """A shard's files as the manifest calls them."""
+    return {file.relative_to(folder).as_posix() for file in shard_files(folder, shard)}
+
+
+def _stale(
+    folder: Path, plan: Plan, damaged: Collection[str], *, release: bool, second_opinion: float
+) -> frozenset[str]:
+    """What of a finished dataset has to be made from its shards again, or for the first time; more may stay."""
+    stale = {Path(name).parts[0] for name in damaged} & set(DERIVED)
+    if release and not (folder / RELEASE).is_dir():
+        stale.add(RELEASE)
+    if SECOND_OPINION not in stale and count_opinions(folder) < sample_size(plan.recipe.records, second_opinion):
+        stale.add(SECOND_OPINION)
+    return frozenset(stale)
 
 
 def _uncommitted(folder: Path, plan: Plan) -> list[Shard]:
@@ -160,12 +211,6 @@ def _uncommitted(folder: Path, plan: Plan) -> list[Shard]:
     looked_at = tracked(shards, "checking shards", "shards")
     entries = in_threads(lambda shard: committed_entry(folder, plan, shard), looked_at)
     return [shard for shard, entry in zip(shards, entries, strict=True) if entry is None]
-
-
-def _has_extras(folder: Path, plan: Plan, *, release: bool, second_opinion: float) -> bool:
-    """Whether a whole folder has a release if one is asked for, and as many second opinions as are; more may stay."""
-    opinions = sample_size(plan.recipe.records, second_opinion)
-    return ((folder / RELEASE).is_dir() or not release) and count_opinions(folder) >= opinions
 
 
 def make_shards(build: Build, engine: Engine) -> None:
@@ -190,25 +235,46 @@ def settle(build: Build, outcomes: Iterable[tuple[Shard, LedgerEntry | BaseExcep
         outcomes: shards in the order of their ends, each with its entry or with what made it fail for good.
 
     Raises:
-        WorkerError: when all have ended, names the shards that failed every time.
+        WorkerError: when all have ended, names the shards that failed every time; at once when nothing else happens.
         BaseException: at once, whatever else made a shard fail.
     """
     failed: dict[Shard, WorkerError] = {}
+    made = 0
     with build.progress() as bar:
         for shard, outcome in outcomes:
             if isinstance(outcome, WorkerError):
                 failed[shard] = outcome
+                if len(failed) == HOPELESS and not made:
+                    break
             elif isinstance(outcome, BaseException):
                 raise outcome
             else:
+                made += 1
+                _log_made(shard, outcome)
                 build.timings.add_shard(len(shard), outcome.seconds)
                 bar.update(len(shard))
     if failed:
         raise _failed_shards(failed)
 
 
+def _log_made(shard: Shard, entry: LedgerEntry) -> None:
+    log_event(
+        _log,
+        logging.INFO,
+        "shard made",
+        shard=shard.name,
+        first_record=shard.start,
+        last_record=shard.stop - 1,
+        seconds=entry.seconds,
+        verdicts=entry.verdicts,
+        device=entry.device,
+    )
+
+
 def _failed_shards(failed: Mapping[Shard, WorkerError]) -> WorkerError:
     """One error for all shards that failed every time."""
+    for shard, error in failed.items():
+        log_event(_log, logging.ERROR, "shard failed for good", shard=shard.name, reason=str(error))
     named = "; ".join(
         f"{shard.name} (records {shard.start} to {shard.stop - 1}): {error}" for shard, error in failed.items()
     )
@@ -223,7 +289,7 @@ def _attempt(engine: Engine, shard: Shard) -> LedgerEntry:
         try:
             return engine.run(shard)
         except WorkerError as error:
-            _log.warning("attempt %d of %d at %s failed: %s", attempt, ATTEMPTS, shard.name, error)
+            log_event(_log, logging.WARNING, "shard failed", shard=shard.name, attempt=attempt, reason=str(error))
             if attempt == ATTEMPTS:
                 raise
             attempt += 1

@@ -1,7 +1,7 @@
 """From committed shards to a dataset: table, normal subset, second opinion, release, and last of all the manifest."""
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -10,84 +10,113 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.columns import RECORD_ID, TABLE_SCHEMA
-from pipeline.dataset import MANIFEST, Manifest, Provenance, describe
+from pipeline.dataset import MANIFEST, Manifest, Provenance, describe, open_dataset
 from pipeline.errors import DatasetError
+from pipeline.folder import DERIVED, known_files
 from pipeline.normal import NORMAL, write_normal_subset
 from pipeline.progress import tracked
-from pipeline.release.package import write_release
-from pipeline.second_opinion import write_second_opinion
+from pipeline.release.package import RELEASE, write_release
+from pipeline.second_opinion import SECOND_OPINION, write_second_opinion
 from pipeline.shards import Shard
 from pipeline.store.documents import write_document
-from pipeline.store.files import FileEntry, all_files, folder_entries, read_verified, remove
-from pipeline.store.ledger import (
-    LEDGER,
-    LedgerEntry,
-    Plan,
-    entry_file,
-    known_entry,
-    part_file,
-    plan_file,
-)
+from pipeline.store.files import FileEntry, all_files, folder_entries, is_temporary, read_verified, remove
+from pipeline.store.ledger import LEDGER, LedgerEntry, Plan, part_file, read_entry
 from pipeline.store.signals import SIGNALS, shard_file
-from pipeline.store.tables import MEASUREMENTS, parse_table, write_table
+from pipeline.store.tables import MEASUREMENTS, parse_table, read_table, write_table
 from pipeline.store.threads import in_threads
 
-_LIBRARIES = ("numpy", "pyarrow", "scipy", "torch", "zarr", "numcodecs")
-"""Libraries whose version can change bytes."""
+_LIBRARIES = ("numpy", "pyarrow", "scipy", "torch", "zarr", "numcodecs", "neurokit2")
+"""Libraries whose version can change bytes; neurokit2's those of the second opinion, if there is one, alone."""
 
 
-def finalise(folder: Path, plan: Plan, *, release: bool, second_opinion: float) -> Manifest:
-    """Turn a folder of committed shards into a dataset.
+def finalise(
+    folder: Path,
+    plan: Plan,
+    *,
+    release: bool,
+    second_opinion: float,
+    stale: Collection[str] = DERIVED,
+    finished: Manifest | None = None,
+) -> Manifest:
+    """Turn a folder of committed shards into a dataset, or repair one.
 
     Args:
-        folder: the dataset's folder, without a manifest.
+        folder: the dataset's folder.
         plan: its plan.
         release: whether to package a release as well.
         second_opinion: share of the records whose heart rate neurokit2 measures as well, from 0 to 1.
+        stale: what is to be made, of `DERIVED`; the rest is left as it is.
+        finished: the manifest that is there, where the dataset was finished before.
 
     Raises:
-        DatasetError: when shards are missing or damaged; it names them.
+        DatasetError: when shards are missing, damaged, foreign or do not fit together; it names them.
     """
     entries = _all_entries(folder, plan)
-    _remove_foreign_shards(folder, plan)
-    table = _joined_rows(folder, entries)
-    write_table(folder / MEASUREMENTS, table, TABLE_SCHEMA)
-    libraries = (*_LIBRARIES, "neurokit2") if second_opinion else _LIBRARIES
-    provenance = _provenance(list(entries.values()), libraries)
-    manifest = describe("dataset", plan, table).model_copy(update={"provenance": provenance})
-    normal = write_normal_subset(folder, plan, entries, table, manifest.content_digest)
-    write_second_opinion(folder, table, second_opinion)  # now that the signals are known to be whole
-    if release:
+    _refuse_foreign_files(folder, plan)
+    if finished and not _are_as_before(folder, entries, finished):
+        remove(folder / MANIFEST)  # another instruction set's shards: nothing made from the old ones is right
+        stale, finished = DERIVED, None
+    if MEASUREMENTS in stale:
+        table = _joined_rows(folder, entries)
+        write_table(folder / MEASUREMENTS, table, TABLE_SCHEMA)
+    else:
+        table = read_table(folder / MEASUREMENTS)
+    manifest = finished or describe("dataset", plan, table).model_copy(update={"provenance": _provenance(entries)})
+    if NORMAL in stale:
+        normal = write_normal_subset(folder, plan, entries, table, manifest.content_digest)
+    else:
+        normal = open_dataset(folder / NORMAL).manifest
+    if SECOND_OPINION in stale:  # now that the signals are known to be whole
+        write_second_opinion(folder, table, second_opinion)
+    if RELEASE in stale and release:
         write_release(folder, manifest, normal)
+    elif RELEASE in stale:
+        remove(folder / RELEASE)
     manifest = manifest.model_copy(update={"files": _manifest_files(folder, entries, normal)})
-    write_document(folder / MANIFEST, manifest)
+    if not finished or manifest.files != finished.files:
+        write_document(folder / MANIFEST, manifest)
     return manifest
 
 
 def _all_entries(folder: Path, plan: Plan) -> dict[Shard, LedgerEntry]:
     """The entry of every shard; files are checked against them where they are read."""
     shards = plan.shards()
-    entries = {shard: known_entry(folder, plan, shard) for shard in tracked(shards, "checking entries", "shards")}
-    missing = [shard.name for shard, entry in entries.items() if entry is None]
-    if missing:
-        named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+    entries: dict[Shard, LedgerEntry] = {}
+    faults: dict[Shard, str] = {}
+    for shard in tracked(shards, "checking entries", "shards"):
+        try:
+            entries[shard] = read_entry(folder, plan, shard)
+        except DatasetError as error:
+            faults[shard] = str(error)
+    if faults:
+        named = ", ".join(shard.name for shard in list(faults)[:5])
+        more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
+        first = next(iter(faults.values()))
         raise DatasetError(
-            f"{folder} lacks {len(missing)} of {len(shards)} shards: {named}. Run the same build again to make them"
+            f"{folder} lacks {len(faults)} of {len(shards)} shards: {named}{more}; of the first, {first}"
         )
-    return {shard: entry for shard, entry in entries.items() if entry is not None}
+    return entries
 
 
-def _remove_foreign_shards(folder: Path, plan: Plan) -> None:
-    """Whatever lies among ledger and signals and is not of this plan, such as what a damaged disk brought back."""
-    shards = plan.shards()
-    known = {plan_file(folder)}
-    known |= {file(folder, shard) for shard in shards for file in (entry_file, part_file, shard_file)}
-    signals = folder / SIGNALS
-    known |= {signals / "zarr.json", signals / "signal" / "zarr.json"}
-    known |= set(all_files(signals / "lead"))
-    for path in [*all_files(folder / LEDGER), *all_files(signals)]:
-        if path not in known:
-            remove(path)
+def _refuse_foreign_files(folder: Path, plan: Plan) -> None:
+    """Whatever lies among ledger and signals and is not of this plan; a worker late at another may have brought it."""
+    known = known_files(folder, plan)
+    for path in [*all_files(folder / LEDGER), *all_files(folder / SIGNALS)]:
+        if path not in known and not is_temporary(path.name):
+            raise DatasetError(f"{path} is no part of the dataset. Run the same build again, which removes it")
+
+
+def _are_as_before(folder: Path, entries: Mapping[Shard, LedgerEntry], finished: Manifest) -> bool:
+    """Whether every shard has the bytes that the finished dataset had."""
+    files = _files(folder, entries)
+    return all(finished.files.get(path.relative_to(folder).as_posix()) == entry for path, entry in files)
+
+
+def _files(folder: Path, entries: Mapping[Shard, LedgerEntry]) -> Iterator[tuple[Path, FileEntry]]:
+    """What the ledger knows of every shard's files."""
+    for shard, entry in entries.items():
+        yield shard_file(folder, shard), entry.signals
+        yield part_file(folder, shard), entry.rows
 
 
 def _joined_rows(folder: Path, entries: Mapping[Shard, LedgerEntry]) -> pa.Table:
@@ -101,20 +130,19 @@ def _joined_rows(folder: Path, entries: Mapping[Shard, LedgerEntry]) -> pa.Table
     return table
 
 
-def _provenance(entries: list[LedgerEntry], libraries: Sequence[str]) -> Provenance:
+def _provenance(entries: Mapping[Shard, LedgerEntry]) -> Provenance:
     return Provenance(
         software=f"ecg-foundry {version('ecg-foundry')}",
-        devices=sorted({entry.device for entry in entries}),
-        instruction_sets=sorted({entry.instruction_set for entry in entries}),
-        versions={name: version(name) for name in libraries} | {"python": platform.python_version()},
+        devices=sorted({entry.device for entry in entries.values()}),
+        instruction_sets=sorted({entry.instruction_set for entry in entries.values()}),
+        versions={name: version(name) for name in _LIBRARIES} | {"python": platform.python_version()},
         finished_at=datetime.now(UTC),
     )
 
 
 def _manifest_files(folder: Path, entries: Mapping[Shard, LedgerEntry], normal: Manifest) -> dict[str, FileEntry]:
     """The entries of every file but the manifest; what was hashed when it was checked or written is not read again."""
-    known = {shard_file(folder, shard): entry.signals for shard, entry in entries.items()}
-    known |= {part_file(folder, shard): entry.rows for shard, entry in entries.items()}
+    known = dict(_files(folder, entries))
     known |= {folder / NORMAL / name: entry for name, entry in normal.files.items()}
     files = folder_entries(folder, known)
     files.pop(MANIFEST, None)

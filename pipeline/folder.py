@@ -8,38 +8,37 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.dataset import MANIFEST, open_dataset, plan_of
+from pipeline.dataset import MANIFEST, Manifest, open_dataset, plan_of
 from pipeline.errors import DatasetError
+from pipeline.logs import log_event
 from pipeline.normal import NORMAL
 from pipeline.release.package import RELEASE
 from pipeline.second_opinion import SECOND_OPINION
 from pipeline.store.documents import read_document, write_document
-from pipeline.store.files import bytes_on_disk, is_temporary, remove, writing
-from pipeline.store.ledger import LEDGER, Plan, plan_file
-from pipeline.store.signals import SIGNALS, create_signals, remove_unfinished
+from pipeline.store.files import bytes_on_disk, fsync, is_temporary, remove, remove_strays, updating, writing
+from pipeline.store.ledger import LEDGER, Plan, plan_file, shard_files
+from pipeline.store.signals import SIGNALS, create_signals, metadata_files, remove_unfinished
 from pipeline.store.tables import MEASUREMENTS
-from pipeline.verify import damaged_files
 
 BYTES_PER_RECORD = 40_000
 """Signals (36 kB), rows and their share of the ledger on disk; measured on 2,000 records, rounded up."""
 
-_DERIVED = (MANIFEST, MEASUREMENTS, SECOND_OPINION, NORMAL, RELEASE)
-"""What `finalise` makes from committed shards; the manifest goes first."""
+DERIVED = (MEASUREMENTS, SECOND_OPINION, NORMAL, RELEASE)
+"""What `finalise` makes from committed shards, before the manifest."""
 
 _log = logging.getLogger(__name__)
 
 
-def is_whole(folder: Path, plan: Plan) -> bool:
-    """Whether the folder is this plan's finished dataset whose every file is what the manifest says."""
+def finished_manifest(folder: Path, plan: Plan) -> Manifest | None:
+    """The manifest of the plan's finished dataset, whatever has become of its other files; None where there is none."""
+    if not (folder / MANIFEST).exists():
+        return None
     try:
         manifest = open_dataset(folder).manifest
     except DatasetError as error:
-        _log.info("%s", error)
-        return False
-    problems = list(damaged_files(folder, manifest))
-    for problem in problems:
-        _log.warning("%s; it is put right", problem)
-    return plan_of(manifest) == plan and not problems
+        log_event(_log, logging.WARNING, "manifest is made again", reason=str(error))
+        return None
+    return manifest if plan_of(manifest) == plan else None
 
 
 def check_folder(folder: Path, plan: Plan) -> Plan | None:
@@ -109,13 +108,22 @@ def check_disk(folder: Path, plan: Plan, *, release: bool) -> None:
     records = plan.recipe.records
     committed = len(list((folder / LEDGER).glob("shard-*.json"))) * plan.shard_records
     needed = (max(0, records - committed) + records * (3 if release else 1)) * BYTES_PER_RECORD
-    there = sum(bytes_on_disk(folder / name) for name in _DERIVED)
+    there = sum(bytes_on_disk(folder / name) for name in DERIVED)
     free = shutil.disk_usage(where).free + there
     if needed > free:
         raise DatasetError(
             f"{where} has {free / 1e9:.1f} GB free, and {records} records may need {needed / 1e9:.1f} GB. "
             f"Free some space, ask for fewer records, or choose another output folder"
         )
+
+
+def make_dataset_folder(folder: Path) -> None:
+    """Make the folder and its ledger where they are not there, so that a power cut does not take their names."""
+    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    with writing(folder):
+        (folder / LEDGER).mkdir(parents=True, exist_ok=True)
+        for made in [folder, *(path.parent for path in missing)]:
+            fsync(made)
 
 
 @contextmanager
@@ -134,20 +142,36 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def prepare(folder: Path, plan: Plan) -> None:
-    """Make the folder ready for workers: what is derived or left over goes; plan and metadata are written anew.
+def prepare(folder: Path, plan: Plan, *, keep_derived: bool) -> None:
+    """Make the folder ready for workers: what is left over or foreign goes; plan and metadata are as they should be.
+
+    Args:
+        folder: the dataset's folder.
+        plan: what it is going to hold.
+        keep_derived: leave what was made from committed shards, to be repaired.
 
     Raises:
         DatasetError: when something lies there that is no part of a dataset; it stays.
     """
     with writing(folder):
         remove_unfinished(folder)
-        ours = {LEDGER, SIGNALS, *_DERIVED}
+        ours = {LEDGER, SIGNALS, MANIFEST, *DERIVED}
         links = {name for name in (LEDGER, SIGNALS) if (folder / name).is_symlink()}
         foreign = sorted({path.name for path in folder.iterdir()} - ours | links)
         if foreign:
             raise DatasetError(f"{folder / foreign[0]} is no part of the dataset. Move it elsewhere and build again")
-        for name in _DERIVED:
+        for name in () if keep_derived else (MANIFEST, *DERIVED):  # the manifest goes first
             remove(folder / name)
-        write_document(plan_file(folder), plan)
+        known = known_files(folder, plan)
+        for stray in [*remove_strays(folder / LEDGER, known), *remove_strays(folder / SIGNALS, known)]:
+            log_event(_log, logging.WARNING, "removed, for it is no part of the dataset", file=str(stray))
+        with updating(folder / LEDGER, whole=False) as temporary:
+            temporary.mkdir()
+            write_document(temporary / plan_file(folder).name, plan)
         create_signals(folder, plan.recipe.records, plan.shard_records)
+
+
+def known_files(folder: Path, plan: Plan) -> set[Path]:
+    """Every file that ledger and signals of a plan's dataset have."""
+    shards = {file for shard in plan.shards() for file in shard_files(folder, shard)}
+    return shards | {plan_file(folder)} | metadata_files(folder)

@@ -11,7 +11,7 @@ from pipeline.columns import RECORD_ID, SOURCE_RECORD_ID, SUBSET_SCHEMA
 from pipeline.dataset import MANIFEST, Manifest, describe
 from pipeline.shards import Shard
 from pipeline.store.documents import write_document
-from pipeline.store.files import folder_entries, replacing
+from pipeline.store.files import folder_entries, updating
 from pipeline.store.ledger import LedgerEntry, Plan
 from pipeline.store.subset import write_subset
 from pipeline.store.tables import MEASUREMENTS, write_table
@@ -41,7 +41,7 @@ def write_normal_subset(
     source = rows[RECORD_ID.name].to_numpy()
     rows = rows.set_column(0, RECORD_ID.name, pa.array(np.arange(len(source))))
     rows = rows.add_column(1, SOURCE_RECORD_ID.name, pa.array(source)).cast(SUBSET_SCHEMA)
-    with replacing(folder / NORMAL) as subset:
+    with updating(folder / NORMAL, whole=True) as subset:
         subset.mkdir()
         signals = {shard: entry.signals for shard, entry in entries.items()}
         written = write_subset(folder, signals, source, subset, plan.shard_records)

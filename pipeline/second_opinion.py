@@ -14,6 +14,7 @@ from pipeline.columns import TABLE_SCHEMA, Column
 from pipeline.errors import RecipeError
 from pipeline.leads import SAMPLING_RATE_HZ, STORED_LEADS
 from pipeline.progress import tracked
+from pipeline.store.files import remove
 from pipeline.store.signals import open_signals
 from pipeline.store.tables import read_table, write_table
 
@@ -83,7 +84,7 @@ def count_opinions(folder: Path) -> int:
 
 
 def write_second_opinion(folder: Path, table: pa.Table, share: float) -> None:
-    """Write `second_opinion.parquet`: our heart rate and neurokit2's, a row a sampled record; nothing for a share of 0.
+    """Write `second_opinion.parquet`, our heart rate and neurokit2's, a row a sampled record; for a share of 0 it goes.
 
     Args:
         folder: the dataset's folder, with all signals.
@@ -92,6 +93,7 @@ def write_second_opinion(folder: Path, table: pa.Table, share: float) -> None:
     """
     sampled = sampled_records(table.num_rows, share)
     if not sampled:
+        remove(folder / SECOND_OPINION)
         return
     lead = STORED_LEADS.index("II")
     signals = open_signals(folder)  # once: opening takes longer than neurokit2

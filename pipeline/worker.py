@@ -21,9 +21,8 @@ from pipeline.measurement import MEASUREMENT_VERSION, measure
 from pipeline.noise import block_noise
 from pipeline.rows import with_identity, with_interpretation
 from pipeline.shards import BLOCK, Shard
-from pipeline.store.documents import write_document
 from pipeline.store.files import file_entry, writing
-from pipeline.store.ledger import LedgerEntry, Plan, entry_file, part_file
+from pipeline.store.ledger import LedgerEntry, Plan, commit, known_entry, part_file
 from pipeline.store.sharding import encode_shard
 from pipeline.store.signals import write_shard
 from pipeline.store.tables import count_values, write_part
@@ -76,6 +75,9 @@ class Worker:
 
     def _commit(self, shard: Shard, encoded: bytes, table: pa.Table, seconds: dict[str, float]) -> LedgerEntry:
         folder, plan = self._job.folder, self._job.plan
+        committed = known_entry(folder, plan, shard)
+        if committed is not None:  # by the worker that was given the shard when this one was late
+            return committed
         with timed(seconds, "write"):
             signals_entry = write_shard(folder, shard, encoded)
             write_part(part_file(folder, shard), table, TABLE_SCHEMA)
@@ -93,8 +95,7 @@ class Worker:
             instruction_set=instruction_set(self._generator.device),
             finished_at=datetime.now(UTC),
         )
-        write_document(entry_file(folder, shard), entry)
-        return entry
+        return commit(folder, plan, shard, entry)
 
     def _signals(self, shard: Shard, seconds: dict[str, float]) -> NDArray[np.int16]:
         """The shard's signals, (records, 8, 5000), until the next shard's: whole blocks, the last one cut."""

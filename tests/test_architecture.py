@@ -21,7 +21,7 @@ def imported(path: Path) -> set[str]:
 
 
 LAYERS = (
-    ("errors", "leads", "progress", "timings"),
+    ("errors", "leads", "logs", "progress", "timings"),
     ("columns", "shards", "recipe", "noise"),
     ("measurement", "generators"),
     ("inputs", "interpret"),
@@ -31,7 +31,8 @@ LAYERS = (
     ("second_opinion", "worker", "verify"),
     ("engines", "normal", "regenerate", "report", "schemas"),
     ("release",),
-    ("finalise", "folder"),
+    ("folder",),
+    ("finalise",),
     ("build",),
     ("api", "measure_input"),
     ("cli",),

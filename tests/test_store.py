@@ -79,9 +79,10 @@ def test_leftovers_of_a_killed_writer_go(store: Path) -> None:
     before = all_files(store)
     shard = shard_file(store, Shard(0, 0, 64))
     shard.parent.mkdir(parents=True)
-    (shard.parent / ".0.4711.tmp").write_bytes(b"half")
+    (shard.parent / ".0123456789abcdef.tmp").write_bytes(b"half")
     (store / "signals.zarr" / "zarr.abc.partial").write_bytes(b"half")
-    (store / ".measurements.parquet.99.tmp").write_bytes(b"half")
+    (store / ".fedcba9876543210.tmp").mkdir()
+    (store / ".fedcba9876543210.tmp" / "normal").write_bytes(b"half")
     remove_unfinished(store)
     assert all_files(store) == before
 

@@ -12,7 +12,7 @@ from pipeline.columns import SOURCE_RECORD_ID, TABLE_COLUMNS, column_dictionary
 from pipeline.dataset import Manifest
 from pipeline.normal import NORMAL
 from pipeline.progress import tracked
-from pipeline.store.files import all_files, file_entry, replacing
+from pipeline.store.files import all_files, file_entry, updating
 from pipeline.store.signals import SIGNALS
 from pipeline.store.tables import MEASUREMENTS
 
@@ -32,7 +32,7 @@ def write_release(folder: Path, manifest: Manifest, normal: Manifest) -> None:
         manifest: the dataset's manifest.
         normal: its normal subset's manifest.
     """
-    with replacing(folder / RELEASE) as release:
+    with updating(folder / RELEASE, whole=True) as release:
         for name, source in (("all", folder), (NORMAL, folder / NORMAL)):
             (release / name).mkdir(parents=True)
             zip_store(source / SIGNALS, release / name / SIGNALS_ZIP)

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.errors import DatasetError
 from pipeline.recipe import canonical_sha256
-from pipeline.store.files import replacing
+from pipeline.store.files import fsync, replacing
 
 FORMAT_VERSION = 1
 """Version of a dataset folder's layout; it changes when an older program could misread a newer folder."""
@@ -31,9 +31,25 @@ _Kind = TypeVar("_Kind", bound=Document)
 
 def write_document(path: Path, document: Document) -> None:
     """Seal a document and write it durably and in one step."""
-    sealed = document.model_copy(update={"sealed_by": document.seal()})
     with replacing(path) as temporary:
-        temporary.write_text(sealed.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(_text(document), encoding="utf-8")
+
+
+def create_document(path: Path, document: Document) -> None:
+    """Seal a document and write it durably where there is none; a crash may leave a part of it, which does not count.
+
+    Raises:
+        FileExistsError: when there is something, which stays.
+    """
+    with path.open("x", encoding="utf-8") as file:
+        file.write(_text(document))
+    fsync(path)
+    fsync(path.parent)
+
+
+def _text(document: Document) -> str:
+    sealed = document.model_copy(update={"sealed_by": document.seal()})
+    return sealed.model_dump_json(indent=1) + "\n"
 
 
 def read_document(path: Path, kind: type[_Kind]) -> _Kind:

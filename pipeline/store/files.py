@@ -1,10 +1,12 @@
 """Files that appear whole under their final name, or not at all, and that survive a power cut once they appear."""
 
+import filecmp
 import hashlib
 import os
 import re
+import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +22,7 @@ TEMPORARY = ".tmp"
 
 def is_temporary(name: str) -> bool:
     """Whether `replacing` gave a file this name."""
-    return re.fullmatch(rf"\..+\.\d+{re.escape(TEMPORARY)}", name) is not None
+    return re.fullmatch(rf"\.[0-9a-f]{{16}}{re.escape(TEMPORARY)}", name) is not None
 
 
 class FileEntry(BaseModel):
@@ -45,8 +47,11 @@ def file_entry(path: Path) -> FileEntry:
 
 
 def folder_entries(folder: Path, known: Mapping[Path, FileEntry]) -> dict[str, FileEntry]:
-    """The entries of every file in a folder by its path there; those that are known are not read."""
-    files = all_files(folder)
+    """The entries of every file in a folder by its path there; those that are known are not read.
+
+    A file that a late worker is writing, and is going to take away, is not counted.
+    """
+    files = [path for path in all_files(folder) if not is_temporary(path.name)]
     unknown = [path for path in files if path not in known]
     hashed = zip(unknown, in_threads(file_entry, tracked(unknown, "hashing files", "files")), strict=True)
     entries = {**known, **dict(hashed)}
@@ -79,18 +84,87 @@ def fsync(path: Path) -> None:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Write a file, or a folder, under a sibling name; it takes the final name only when the block ends well."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
-    remove(temporary)
-    try:
+    with _temporary(path.parent) as temporary:
         yield temporary
-        for written in [*temporary.rglob("*"), temporary]:
-            fsync(written)
+        _fsync_all(temporary)
         if temporary.is_dir() or path.is_dir():
             remove(path)  # a folder cannot be replaced in one step; its reader waits for dataset.json, written last
         temporary.replace(path)
         fsync(path.parent)
+
+
+@contextmanager
+def updating(folder: Path, *, whole: bool) -> Iterator[Path]:
+    """Write files under a temporary folder; they take their places in the given one when the block ends well.
+
+    Files that are there already and alike stay untouched.
+
+    Args:
+        folder: made where it is not there.
+        whole: whether other files in it go.
+    """
+    if folder.is_symlink() or not folder.is_dir():
+        with replacing(folder) as temporary:
+            yield temporary
+        return
+    with _temporary(folder) as temporary:
+        yield temporary
+        _fsync_all(temporary)
+        if whole:
+            ours = {folder / file.relative_to(temporary) for file in all_files(temporary)}
+            remove_strays(folder, ours | set(all_files(temporary)))
+        _install(temporary, folder)
+
+
+@contextmanager
+def _temporary(folder: Path) -> Iterator[Path]:
+    # Random, because on two nodes two processes of one number may write the same file: a late one and its successor.
+    temporary = folder / f".{secrets.token_hex(8)}{TEMPORARY}"
+    try:
+        yield temporary
     finally:
         remove(temporary)
+
+
+def _fsync_all(path: Path) -> None:
+    for written in [*path.rglob("*"), path]:
+        fsync(written)
+
+
+def _install(new: Path, folder: Path) -> None:
+    """Move files into the same places of another folder, durably; those that are there and alike stay untouched."""
+    for file in all_files(new):
+        path = folder / file.relative_to(new)
+        if path.is_file() and not path.is_symlink() and filecmp.cmp(file, path, shallow=False):
+            continue
+        make_folders(folder, path.parent)
+        if path.is_dir():
+            remove(path)
+        file.replace(path)
+        fsync(path.parent)
+
+
+def remove_strays(folder: Path, known: Collection[Path]) -> list[Path]:
+    """Remove every file and link below a folder but the known ones; returns what went."""
+    strays = [path for path in all_files(folder) if path not in known]
+    for path in strays:
+        remove(path)
+    return strays
+
+
+def make_folders(top: Path, path: Path) -> None:
+    """Make a folder, and those above it up to `top`, so that their names survive a power cut.
+
+    Below `top` everything is ours: a file or a link in the place of a folder goes.
+    """
+    if path == top:
+        return
+    make_folders(top, path.parent)
+    if path.is_symlink() or path.is_file():
+        path.unlink(missing_ok=True)
+    if not path.is_dir():
+        path.mkdir(exist_ok=True)  # another worker may have been faster
+        fsync(path.parent)
 
 
 @contextmanager
@@ -110,7 +184,7 @@ def writing(place: Path) -> Iterator[None]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder where there is one."""
+    """Remove a file, a link or a folder where there is one."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

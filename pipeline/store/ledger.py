@@ -1,5 +1,6 @@
 """The ledger: one small entry a shard, written last. What has no entry does not count."""
 
+import logging
 from datetime import datetime
 from pathlib import Path
 
@@ -8,11 +9,13 @@ from pydantic import Field
 from pipeline.errors import DatasetError
 from pipeline.recipe import Recipe, canonical_sha256
 from pipeline.shards import DEFAULT_SHARD_RECORDS, Shard, plan_shards
-from pipeline.store.documents import Document, read_document
+from pipeline.store.documents import Document, create_document, read_document, write_document
 from pipeline.store.files import FileEntry, file_entry
 from pipeline.store.signals import shard_file
 
 LEDGER = "ledger"
+
+_log = logging.getLogger(__name__)
 
 
 class Plan(Document):
@@ -72,24 +75,45 @@ def part_file(folder: Path, shard: Shard) -> Path:
     return folder / LEDGER / f"{shard.name}.parquet"
 
 
+def shard_files(folder: Path, shard: Shard) -> list[Path]:
+    """The three files that a committed shard has."""
+    return [shard_file(folder, shard), part_file(folder, shard), entry_file(folder, shard)]
+
+
+def read_entry(folder: Path, plan: Plan, shard: Shard) -> LedgerEntry:
+    """The shard's entry, if it is this plan's and both files are there in the size it says.
+
+    Raises:
+        DatasetError: says what is wrong with it.
+    """
+    path = entry_file(folder, shard)
+    remedy = "Run the same build again to make the shard"
+    if not path.is_file() or path.is_symlink():
+        raise DatasetError(f"{path} is missing. {remedy}")
+    entry = read_document(path, LedgerEntry)
+    if entry.lineage_digest != plan.lineage_digest():
+        raise DatasetError(f"{path} is of another recipe, checkpoint or version of the program. {remedy}")
+    if (entry.index, entry.start, entry.stop) != (shard.index, shard.start, shard.stop):
+        raise DatasetError(
+            f"{path} is of shard {entry.index}, records {entry.start} to {entry.stop - 1}, "
+            f"in the place of records {shard.start} to {shard.stop - 1}. {remedy}"
+        )
+    for file, known in _files(folder, shard, entry).items():
+        if not file.is_file() or file.is_symlink() or file.stat().st_size != known.bytes:
+            raise DatasetError(f"{file} is missing, or not of the size that its ledger entry says. {remedy}")
+    return entry
+
+
 def known_entry(folder: Path, plan: Plan, shard: Shard) -> LedgerEntry | None:
-    """The shard's entry, if it is this plan's and both files are there in the size it says; otherwise None.
+    """The shard's entry as `read_entry` gives it; None where there is none that counts.
 
     An unreadable entry counts as none: a shard is cheap to make again, and comes out the same.
     """
-    path = entry_file(folder, shard)
-    if not path.exists():
-        return None
     try:
-        entry = read_document(path, LedgerEntry)
-    except DatasetError:
+        return read_entry(folder, plan, shard)
+    except DatasetError as error:
+        _log.debug("%s", error)
         return None
-    expected = (plan.format_version, plan.lineage_digest(), shard.index, shard.start, shard.stop)
-    if (entry.format_version, entry.lineage_digest, entry.index, entry.start, entry.stop) != expected:
-        return None
-    files = _files(folder, shard, entry)
-    there = all(path.is_file() and not path.is_symlink() and path.stat().st_size == files[path].bytes for path in files)
-    return entry if there else None
 
 
 def committed_entry(folder: Path, plan: Plan, shard: Shard) -> LedgerEntry | None:
@@ -99,6 +123,23 @@ def committed_entry(folder: Path, plan: Plan, shard: Shard) -> LedgerEntry | Non
         return None
     whole = all(file_entry(path) == known for path, known in _files(folder, shard, entry).items())
     return entry if whole else None
+
+
+def commit(folder: Path, plan: Plan, shard: Shard, entry: LedgerEntry) -> LedgerEntry:
+    """Write a shard's entry unless another worker has committed the shard meanwhile; returns the one that counts.
+
+    The first entry wins, for by a later one a finished dataset would no longer be what its manifest says: a worker
+    that was given up as lost may come back at any time.
+    """
+    path = entry_file(folder, shard)
+    try:
+        create_document(path, entry)
+    except FileExistsError:
+        committed = known_entry(folder, plan, shard)
+        if committed is not None:
+            return committed
+        write_document(path, entry)  # over what a killed worker left of its own
+    return entry
 
 
 def _files(folder: Path, shard: Shard, entry: LedgerEntry) -> dict[Path, FileEntry]:

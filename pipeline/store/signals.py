@@ -10,7 +10,16 @@ from zarr.core.common import JSON
 from pipeline.errors import DatasetError
 from pipeline.leads import SAMPLES, SAMPLING_RATE_HZ, STORED_LEADS
 from pipeline.shards import Shard
-from pipeline.store.files import TEMPORARY, FileEntry, content_entry, fsync, is_temporary, remove, replacing
+from pipeline.store.files import (
+    TEMPORARY,
+    FileEntry,
+    content_entry,
+    is_temporary,
+    make_folders,
+    remove,
+    replacing,
+    updating,
+)
 from pipeline.store.sharding import CODEC, split_shard
 
 SIGNALS = "signals.zarr"
@@ -22,18 +31,18 @@ _ATTRIBUTES: dict[str, JSON] = {
 
 
 def create_signals(folder: Path, records: int, shard_records: int) -> None:
-    """Write the store's metadata and its lead names anew; the signals in it stay.
+    """Write the store's metadata and its lead names; the signals in it stay, and so does what is there already.
 
     Args:
         folder: the dataset's folder.
         records: length of the record dimension.
         shard_records: records a Zarr shard.
     """
-    store = folder / SIGNALS
-    if not store.is_dir():
-        remove(store)
-    for derived in (store / "zarr.json", store / "signal" / "zarr.json", store / "lead"):
-        remove(derived)
+    with updating(folder / SIGNALS, whole=False) as temporary:
+        _create_store(temporary, records, shard_records)
+
+
+def _create_store(store: Path, records: int, shard_records: int) -> None:
     group = zarr.create_group(store, zarr_format=3)
     group.create_array(
         "signal",
@@ -48,6 +57,17 @@ def create_signals(folder: Path, records: int, shard_records: int) -> None:
     )
     lead = group.create_array("lead", shape=(len(STORED_LEADS),), dtype=str, dimension_names=["lead"])
     lead[:] = np.array(STORED_LEADS, dtype=np.dtypes.StringDType())
+
+
+def metadata_files(folder: Path) -> set[Path]:
+    """Every file of the store that holds no shard."""
+    store = folder / SIGNALS
+    return {
+        store / "zarr.json",
+        store / "signal" / "zarr.json",
+        store / "lead" / "zarr.json",
+        store / "lead" / "c" / "0",
+    }
 
 
 def shard_file(folder: Path, shard: Shard) -> Path:
@@ -82,11 +102,9 @@ def write_shard(folder: Path, shard: Shard, content: bytes) -> FileEntry:
             f"{shard} is not one whole shard of {size} records of {array.shape}: write whole, aligned shards only"
         )
     path = shard_file(folder, shard)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folders(folder, path.parent)
     with replacing(path) as temporary:
         temporary.write_bytes(content)
-    for parent in path.parents[1:4]:  # up to `signal`, in which the first shard makes `c`
-        fsync(parent)
     return content_entry(content)
 
 

@@ -27,9 +27,10 @@ from pydantic import Field
 
 from pipeline.build import ATTEMPTS, Build, settle
 from pipeline.build import build_dataset as build
-from pipeline.cli import add_build_arguments, one_line, recipe_fields
+from pipeline.cli import add_build_arguments, log_file, one_line, recipe_fields
 from pipeline.engines import Engine, check_engine
 from pipeline.errors import WorkerError
+from pipeline.logs import logging_to
 from pipeline.plan import plan_build
 from pipeline.report.summary import summarise
 from pipeline.second_opinion import DEFAULT_SHARE, check_share
@@ -120,9 +121,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the flow in this process; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m flows.build_dataset", description=build_dataset.description)
     add_build_arguments(parser)
+    parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
     options = parser.parse_args(arguments)
-    logging.getLogger("prefect").setLevel(logging.CRITICAL)  # one line of our own for an error, not a traceback
-    return one_line(parser.prog, lambda: _run_in_process(options))
+    if not options.debug:
+        logging.getLogger("prefect").setLevel(logging.CRITICAL)  # one line of our own for an error, not a traceback
+    return one_line(parser.prog, lambda: _run_in_process(options), debug=options.debug)
 
 
 def _run_in_process(options: argparse.Namespace) -> int:
@@ -133,7 +136,7 @@ def _run_in_process(options: argparse.Namespace) -> int:
         f"{plan.recipe.records:,} records into {options.out}; Prefect and Ray take a moment to start", file=sys.stderr
     )
     PREFECT_HOME.value().mkdir(parents=True, exist_ok=True)  # Prefect does not make the folders above it
-    with temporary_settings(IN_PROCESS):
+    with temporary_settings(IN_PROCESS), logging_to(log_file(options)):
         summary = build_dataset(
             records=plan.recipe.records,
             seed=plan.recipe.seed,

@@ -10,6 +10,7 @@ from typing import Never
 
 from tqdm import tqdm
 
+from pipeline.damage import damaged_files
 from pipeline.dataset import Dataset, Manifest, open_dataset
 from pipeline.engines import Engine, check_engine, make_engine
 from pipeline.errors import WorkerError
@@ -32,7 +33,6 @@ from pipeline.store.files import remove, writing
 from pipeline.store.ledger import LedgerEntry, Plan, committed_entry, entry_file, shard_files
 from pipeline.store.threads import in_threads
 from pipeline.timings import Timings
-from pipeline.verify import damaged_files
 from pipeline.worker import Job
 
 ATTEMPTS = 4

@@ -1,11 +1,14 @@
 """The errors a user can meet. Each message names the thing, the reason and the remedy, in one line."""
 
+FAULT = 70
+"""Exit status of a fault of the program itself: EX_SOFTWARE of BSD's sysexits.h."""
+
 
 class FoundryError(Exception):
     """Base of every error that is the input's or the surroundings' fault, not the program's.
 
-    The command line prints the message alone and exits with `exit_code`; anything else is a bug and shows a
-    traceback.
+    The command line prints the message alone and exits with `exit_code`; anything else is a fault of the program, which
+    it says, and exits with `FAULT`. A traceback is shown with `--debug` alone.
     """
 
     exit_code = 1

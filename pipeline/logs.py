@@ -1,4 +1,4 @@
-"""Logs as events with fields: text on standard error for people, one JSON object a line in a file for programs."""
+"""Logs as events with fields: a line of text for people, one JSON object a line in a file for programs."""
 
 import json
 import logging
@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-PROGRAM = "pipeline"
-"""Every logger of this program is below this one; other libraries' say what they like, and stay out of the file."""
+_PROGRAM = "pipeline"
+"""Every logger of this program is below this one; what other libraries say stays out of the file."""
 
 
 def log_event(logger: logging.Logger, level: int, event: str, **fields: object) -> None:
-    """Log an event.
+    """Log an event with its fields, `shard failed: shard=shard-00003 attempt=1`.
 
     Args:
         logger: of the module.
@@ -20,53 +20,39 @@ def log_event(logger: logging.Logger, level: int, event: str, **fields: object) 
         event: what happened, in the same words every time.
         fields: with what; values that JSON knows.
     """
-    logger.log(level, "%s", event, extra={"fields": fields})
+    text = " ".join(f"{name}={value}" for name, value in fields.items())
+    logger.log(level, "%s: %s", event, " ".join(text.split()), extra={"event": event, "fields": fields})
 
 
-class TextFormatter(logging.Formatter):
-    """`WARNING: shard failed: shard=shard-00003 attempt=1`."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One line, whatever the values hold."""
-        fields = getattr(record, "fields", {})
-        named = " ".join(f"{name}={value}" for name, value in fields.items())
-        text = f"{record.levelname}: {record.getMessage()}{': ' if named else ''}{named}"
-        return " ".join(text.split())
-
-
-class JsonFormatter(logging.Formatter):
+class _JsonLines(logging.Formatter):
     """`{"time": ..., "level": "info", "event": "shard made", "shard": "shard-00003", ...}`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line of JSON."""
+        """One line of JSON, whatever the values hold."""
         known = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
-            "event": record.getMessage(),
+            "event": getattr(record, "event", record.getMessage()),
         }
         return json.dumps(known | getattr(record, "fields", {}), default=str)
 
 
-def log_to_stderr() -> None:
-    """Warnings and worse, for people."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(TextFormatter())
-    logging.basicConfig(handlers=[handler], level=logging.WARNING)
-
-
 @contextmanager
 def logging_to(path: Path | None) -> Iterator[None]:
-    """Append every event of this program from INFO on to a file, until the block ends; None for no file.
+    """Append this program's events from INFO on to a file until the block ends, one JSON object a line.
+
+    Args:
+        path: the file; None for none.
 
     Raises:
-        OSError: when the file cannot be written.
+        OSError: when it cannot be written.
     """
     if path is None:
         yield
         return
     handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(JsonFormatter())
-    logger = logging.getLogger(PROGRAM)
+    handler.setFormatter(_JsonLines())
+    logger = logging.getLogger(_PROGRAM)
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

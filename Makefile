@@ -5,19 +5,23 @@ SEED ?= 0
 OUT ?= dataset
 ENGINE ?= ray
 BIN := .venv/bin
+BAD_DAY := $(wildcard tests/test_bad_day*.py) $(patsubst %,tests/test_%.py,soak damage finalise power_cut determinism regenerate hostile fuzz)
 WORKERS_FLAG := $(if $(WORKERS),--workers $(WORKERS))
 
 .DEFAULT_GOAL := help
-.PHONY: help dataset test check bench accuracy schemas format clean
+.PHONY: help dataset test bad-day check bench accuracy schemas format clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1 - \2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 - \2/p' $(MAKEFILE_LIST)
 
 dataset: .venv/installed  ## build a dataset: make dataset [RECORDS=2000] [SEED=0] [OUT=dataset] [ENGINE=ray] [WORKERS=n]
 	@$(BIN)/python -m flows.build_dataset --records $(RECORDS) --seed $(SEED) --out "$(OUT)" --engine $(ENGINE) $(WORKERS_FLAG)
 
 test: .venv/installed-dev  ## run the tests
 	$(BIN)/python -m pytest
+
+bad-day: .venv/installed-dev  ## every fault at every stage, half an hour, as root; writes docs/bad-day.md
+	ECG_FOUNDRY_ROOT_TESTS=required $(BIN)/python -m pytest -m "" $(BAD_DAY) --bad-day-report docs/bad-day.md
 
 check: .venv/installed-dev  ## lint, format and types
 	$(BIN)/ruff check .

@@ -183,8 +183,9 @@ def open_build(
             prepare(folder, plan, keep_derived=finished is not None)
             if existing and not finished:
                 pending = _uncommitted(folder, plan)
-            for shard in pending:  # a worker leaves a shard alone that has an entry
-                remove(entry_file(folder, shard))
+            with writing(folder):
+                for shard in pending:  # a worker leaves a shard alone that has an entry
+                    remove(entry_file(folder, shard))
         job = Job(folder, plan, checkpoint.absolute() if checkpoint else None)
         yield Build(job, pending, stale, finished, complete, release, second_opinion)
 

@@ -38,7 +38,7 @@ def finished_manifest(folder: Path, plan: Plan) -> Manifest | None:
     except DatasetError as error:
         log_event(_log, logging.WARNING, "manifest is made again", reason=str(error))
         return None
-    return manifest if plan_of(manifest) == plan else None
+    return manifest if manifest.kind == "dataset" and plan_of(manifest) == plan else None
 
 
 def check_folder(folder: Path, plan: Plan) -> Plan | None:

@@ -12,6 +12,7 @@ from pipeline.digest import digests, signal_sha256
 from pipeline.errors import DatasetError
 from pipeline.progress import tracked
 from pipeline.shards import plan_shards
+from pipeline.store.ledger import plan_file
 from pipeline.store.signals import metadata_files, read_signals, shard_file
 from pipeline.store.tables import MEASUREMENTS
 
@@ -22,6 +23,8 @@ def verify(dataset: Dataset) -> list[Problem]:
     Returns:
         What is wrong, with the records concerned; empty where nothing is.
     """
+    if dataset.manifest.kind == "subset" and plan_file(dataset.folder).exists():
+        return [Problem(MANIFEST, "is a subset's, in a folder that is none")]
     files = list(damaged_files(dataset.folder, dataset.manifest))
     damaged = {problem.thing for problem in files}
     damage = Damage(dataset, damaged)

@@ -1,5 +1,6 @@
 """One worker: makes a shard in one pass in its own memory and commits it."""
 
+import os
 import platform
 import re
 from dataclasses import dataclass, replace
@@ -119,6 +120,10 @@ def _check_code(plan: Plan) -> None:
         )
 
 
+_KERNEL_SWITCHES = ("ONEDNN_MAX_CPU_ISA", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "OPENBLAS_CORETYPE")
+"""Variables by which the libraries are made to use other kernels than the CPU's own, and so to round differently."""
+
+
 def instruction_set(device: str = "cpu") -> str:
     """The class of machines within which the generator's bytes are identical.
 
@@ -127,7 +132,8 @@ def instruction_set(device: str = "cpu") -> str:
     if device != "cpu":
         return device
     maker = cpu_field("vendor_id") or platform.system()
-    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()} {maker}"
+    forced = [f"{name}={os.environ[name]}" for name in _KERNEL_SWITCHES if name in os.environ]
+    return " ".join([platform.machine(), torch.backends.cpu.get_cpu_capability(), maker, *forced])
 
 
 def cpu_field(name: str) -> str | None:

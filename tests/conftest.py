@@ -1,6 +1,7 @@
 """What several tests share: a small real dataset, and where recordings from outside are."""
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -50,3 +51,44 @@ def recordings() -> Path:
     if not RECORDINGS.is_dir():
         pytest.skip(f"no recordings at {RECORDINGS}")
     return RECORDINGS
+
+
+@pytest.fixture
+def root() -> None:
+    """For tests that mount file systems or make networks."""
+    missing = [f"no {tool}" for tool in ("ip", "mount") if shutil.which(tool) is None]
+    need_tools(*missing, *([] if os.geteuid() == 0 else ["not root"]))
+
+
+def need_tools(*missing: str) -> None:
+    """Skip a test for which something is missing; where everything is promised to be there, that is a failure."""
+    if missing and os.environ.get("ECG_FOUNDRY_ROOT_TESTS") == "required":
+        pytest.fail(f"cannot be run here: {', '.join(missing)}")
+    if missing:
+        pytest.skip(f"cannot be run here: {', '.join(missing)}")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The report of the bad day."""
+    parser.addoption("--bad-day-report", metavar="FILE.md", help="write the table of faults and figures to this file")
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Print what was recorded: `bad_day` is `fault | stage | outcome`, `bad_day_figure` a sentence with a number."""
+    passed = terminalreporter.stats.get("passed", [])
+    recorded = [entry for report in passed for entry in report.user_properties]
+    rows = [value for name, value in recorded if name == "bad_day"]
+    figures = [value for name, value in recorded if name == "bad_day_figure"]
+    if not rows and not figures:
+        return
+    lost = sum(len(terminalreporter.stats.get(kind, [])) for kind in ("failed", "error", "skipped"))
+    lines = [f"- {figure}" for figure in figures]
+    if rows:
+        table = ["", "| fault | where | outcome |", "|---|---|---|", *(f"| {row} |" for row in rows)]
+        lines = [f"- faults: {len(rows)} with their outcome shown, {lost} failed or skipped", *lines, *table]
+    terminalreporter.section("bad day")
+    terminalreporter.write_line("\n".join(lines))
+    file = config.getoption("--bad-day-report")
+    if file:
+        head = "<!-- written by `make bad-day` -->\n# The bad day, as it was last run\n\n"
+        Path(file).write_text(head + "\n".join(lines) + "\n", encoding="utf-8")

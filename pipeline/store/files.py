@@ -1,5 +1,6 @@
 """Files that appear whole under their final name, or not at all, and that survive a power cut once they appear."""
 
+import errno
 import filecmp
 import hashlib
 import os
@@ -18,6 +19,9 @@ from pipeline.store.threads import in_threads
 
 TEMPORARY = ".tmp"
 """Suffix of files and folders being written; what a crash leaves of them can go."""
+
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
+"""What file systems without hard links say."""
 
 
 def is_temporary(name: str) -> bool:
@@ -90,6 +94,25 @@ def replacing(path: Path) -> Iterator[Path]:
         if temporary.is_dir() or path.is_dir():
             remove(path)  # a folder cannot be replaced in one step; its reader waits for dataset.json, written last
         temporary.replace(path)
+        fsync(path.parent)
+
+
+@contextmanager
+def creating(path: Path) -> Iterator[Path]:
+    """Write a file under a sibling name; it takes the final name when the block ends well and nothing has it.
+
+    Raises:
+        FileExistsError: when something has; it stays.
+    """
+    with _temporary(path.parent) as temporary:
+        yield temporary
+        _fsync_all(temporary)
+        try:
+            path.hardlink_to(temporary)
+        except OSError as error:
+            if error.errno not in _NO_LINKS or path.exists():
+                raise
+            temporary.replace(path)
         fsync(path.parent)
 
 

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from io import TextIOWrapper
 from pathlib import Path
 
 from pipeline.errors import FAULT, DatasetError, FoundryError, InputError, RecipeError
@@ -18,6 +19,9 @@ DEFAULT_OUT = Path("dataset")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a path need not be text
     options = _parser().parse_args(arguments)
     return one_line(
         "ecg-foundry", lambda: int(options.run(options)), debug=options.debug, goes_on=options.run is _build
@@ -179,15 +183,9 @@ def recipe_fields(options: argparse.Namespace) -> dict[str, object]:
     """The recipe that a command line asks for: the file's fields, then the flags'."""
     fields: dict[str, object] = {}
     if options.recipe is not None:
-        from pipeline.recipe import read_recipe
+        from pipeline.recipe import read_recipe_file
 
-        try:
-            text = options.recipe.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RecipeError(
-                f"recipe {options.recipe} cannot be read: {error}. Give a JSON file of recipe fields"
-            ) from error
-        fields |= read_recipe(text, str(options.recipe))
+        fields |= read_recipe_file(options.recipe)
     return fields | {name: getattr(options, name) for name in ("records", "seed") if getattr(options, name) is not None}
 
 

@@ -1,8 +1,9 @@
 """A finished dataset: its manifest, its signals and its table."""
 
+import os
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.digest import digests
 from pipeline.errors import DatasetError, InputError
-from pipeline.recipe import Recipe
-from pipeline.store.documents import Document, read_document
+from pipeline.recipe import MOST_RECORDS, Recipe
+from pipeline.store.documents import Document, Sha256, ShardRecords, Words, read_document
 from pipeline.store.files import FileEntry
 from pipeline.store.ledger import Plan, plan_file
 from pipeline.store.signals import open_signals, read_signals
@@ -20,16 +21,20 @@ from pipeline.store.tables import MEASUREMENTS, count_values, read_table
 
 MANIFEST = "dataset.json"
 
+_Name = Annotated[str, Field(pattern=r"^[\w.-]*[\w-][\w.-]*(/[\w.-]*[\w-][\w.-]*)*$")]
+"""A file's path in the folder, and never out of it: no part of it is empty or of dots alone."""
+_Count = Annotated[int, Field(ge=0, le=MOST_RECORDS)]
+
 
 class Provenance(BaseModel):
     """Where and with what a dataset was made; nothing here changes what it says."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    software: str = Field(description="name and version of this program")
-    devices: list[str]
-    instruction_sets: list[str] = Field(description="classes within which the bytes are identical")
-    versions: dict[str, str] = Field(description="libraries that took part, and Python")
+    software: Words = Field(description="name and version of this program")
+    devices: list[Words]
+    instruction_sets: list[Words] = Field(description="classes within which the bytes are identical")
+    versions: dict[Words, Words] = Field(description="libraries that took part, and Python")
     finished_at: datetime = Field(strict=False)
 
 
@@ -38,20 +43,22 @@ class Manifest(Document):
 
     kind: Literal["dataset", "subset"]
     recipe: Recipe
-    lineage_digest: str
+    lineage_digest: Sha256
     generation_version: str
     measurement_version: str
     rule_set: str
-    shard_records: int
-    records: int = Field(ge=0, description="records in this folder; a subset has fewer than its recipe")
-    content_digest: str
-    signals_digest: str
-    table_digest: str
-    verdicts: dict[str, int] = Field(description="records by verdict")
-    statuses: dict[str, int] = Field(description="records by measurement status")
-    source_content_digest: str | None = Field(default=None, description="of the dataset a subset was taken from")
+    shard_records: ShardRecords
+    records: int = Field(
+        ge=0, le=MOST_RECORDS, description="records in this folder; a subset has fewer than its recipe"
+    )
+    content_digest: Sha256
+    signals_digest: Sha256
+    table_digest: Sha256
+    verdicts: dict[Words, _Count] = Field(description="records by verdict")
+    statuses: dict[Words, _Count] = Field(description="records by measurement status")
+    source_content_digest: Sha256 | None = Field(default=None, description="of the dataset a subset was taken from")
     provenance: Provenance | None = Field(default=None, description="absent from a subset, which has its source's")
-    files: dict[str, FileEntry] = Field(description="every other file, by its path in the folder")
+    files: dict[_Name, FileEntry] = Field(description="every other file, by its path in the folder")
 
 
 def describe(kind: Literal["dataset", "subset"], plan: Plan, table: pa.Table) -> Manifest:
@@ -99,8 +106,17 @@ class Dataset:
 
     @property
     def signals(self) -> Any:  # noqa: ANN401 - zarr's array type is generic over its metadata
-        """The lazy Zarr array (records, 8, 5000), int16, µV."""
-        return open_signals(self.folder)
+        """The lazy Zarr array (records, 8, 5000), int16, µV.
+
+        Raises:
+            DatasetError: when it is no such array.
+        """
+        array = open_signals(self.folder)
+        if array.shape[0] != len(self):
+            raise DatasetError(
+                f"{self.folder} has signals of {array.shape[0]} records, not {len(self)}. Run its build again"
+            )
+        return array
 
     def signal(self, record: int) -> NDArray[np.int16]:
         """One record's signals, (8, 5000) int16, µV, leads in the order of `STORED_LEADS`.
@@ -115,14 +131,23 @@ class Dataset:
         return signal
 
     def measurements(self, columns: list[str] | None = None) -> pa.Table:
-        """The measurement table, sorted by record, or some of its columns."""
-        return read_table(self.folder / MEASUREMENTS, columns)
+        """The measurement table, sorted by record, or some of its columns.
+
+        Raises:
+            DatasetError: when it cannot be read, lacks a column or has not a row for every record.
+        """
+        return read_table(self.folder / MEASUREMENTS, columns, records=len(self))
 
     def source_record(self, record: int) -> int:
         """The number under which a record was generated: its own, or in a subset its `source_record_id`."""
         if self.manifest.kind == "dataset":
             return record
-        return int(self.measurements(["source_record_id"]).column(0)[record].as_py())
+        number = self.measurements(["source_record_id"]).column(0)[record].as_py()
+        if number is None or not 0 <= number < self.manifest.recipe.records:
+            raise DatasetError(
+                f"{self.folder} gives {number} as the source of record {record}. Run its build again to repair it"
+            )
+        return int(number)
 
 
 def open_dataset(url: str | Path) -> Dataset:
@@ -135,8 +160,11 @@ def open_dataset(url: str | Path) -> Dataset:
         DatasetError: when it holds no finished dataset.
     """
     folder = Path(url)
-    if not (folder / MANIFEST).is_file():
-        unfinished = plan_file(folder).is_file()
+    try:
+        finished, unfinished = (folder / MANIFEST).is_file(), plan_file(folder).is_file()
+    except OSError as error:
+        raise DatasetError(f"{folder} cannot be read: {error.strerror}. Give the folder that a build wrote") from error
+    if not finished:
         state = "is not finished" if unfinished else "holds no dataset"
         remedy = "Run the same build again to finish it" if unfinished else "Give the folder that a build wrote"
         raise DatasetError(f"{folder} {state}: there is no {MANIFEST}. {remedy}")
@@ -154,13 +182,18 @@ def check_output(out: Path, source: Path) -> None:
         InputError: names what is in the way.
     """
     path = out.absolute()
+    real, given = (Path(os.path.realpath(each)) for each in (out, source))  # `resolve` has its own error for a loop
     remedy = "Choose another place for the output"
+    try:
+        path.exists()
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}. {remedy}") from error
     if not path.parent.is_dir():
         raise InputError(f"{path.parent} is no folder. Make it, or choose another place for the output")
-    if path.exists() and not path.is_file():
+    if os.path.lexists(path) and not path.is_file():
         raise InputError(f"{path} is there and is no file. {remedy}")
-    if path.exists() and ((source.exists() and path.samefile(source)) or source.resolve() in path.resolve().parents):
+    if path.exists() and ((source.exists() and path.samefile(source)) or given in real.parents):
         raise InputError(f"{path} is part of the input. {remedy}")
-    for parent in path.resolve().parents:
+    for parent in real.parents:
         if (parent / MANIFEST).exists() or plan_file(parent).exists():
             raise InputError(f"{parent} is a dataset, in which a foreign file is damage. {remedy}")

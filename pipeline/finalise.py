@@ -25,8 +25,8 @@ from pipeline.store.signals import SIGNALS, shard_file
 from pipeline.store.tables import MEASUREMENTS, parse_table, read_table, write_table
 from pipeline.store.threads import in_threads
 
-_LIBRARIES = ("numpy", "pyarrow", "scipy", "torch", "zarr", "numcodecs", "neurokit2")
-"""Libraries whose version can change bytes; neurokit2's those of the second opinion, if there is one, alone."""
+_LIBRARIES = ("numpy", "pyarrow", "scipy", "torch", "zarr", "numcodecs")
+"""Libraries whose version can change bytes."""
 
 
 def finalise(
@@ -61,7 +61,12 @@ def finalise(
         write_table(folder / MEASUREMENTS, table, TABLE_SCHEMA)
     else:
         table = read_table(folder / MEASUREMENTS)
-    manifest = finished or describe("dataset", plan, table).model_copy(update={"provenance": _provenance(entries)})
+    manifest = finished or describe("dataset", plan, table)
+    provenance = manifest.provenance or _provenance(entries)
+    if SECOND_OPINION in stale and second_opinion:
+        versions = provenance.versions | {"neurokit2": version("neurokit2")}
+        provenance = provenance.model_copy(update={"versions": versions})
+    manifest = manifest.model_copy(update={"provenance": provenance})
     if NORMAL in stale:
         normal = write_normal_subset(folder, plan, entries, table, manifest.content_digest)
     else:
@@ -121,7 +126,8 @@ def _files(folder: Path, entries: Mapping[Shard, LedgerEntry]) -> Iterator[tuple
 
 def _joined_rows(folder: Path, entries: Mapping[Shard, LedgerEntry]) -> pa.Table:
     def rows(shard: Shard) -> pa.Table:
-        return parse_table(read_verified(part_file(folder, shard), entries[shard].rows))
+        path = part_file(folder, shard)
+        return parse_table(read_verified(path, entries[shard].rows), str(path))
 
     parts = list(in_threads(rows, tracked(list(entries), "joining rows", "shards")))
     table = pa.concat_tables(parts).combine_chunks().cast(TABLE_SCHEMA)

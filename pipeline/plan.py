@@ -9,8 +9,11 @@ from pipeline.generators.checkpoint import checkpoint_sha256, published_checkpoi
 from pipeline.interpret.rules import RULE_SET
 from pipeline.measurement import MEASUREMENT_VERSION
 from pipeline.recipe import PUBLISHED_CHECKPOINT_SHA256, Recipe, make_recipe
-from pipeline.shards import DEFAULT_SHARD_RECORDS, check_shard_records
+from pipeline.shards import DEFAULT_SHARD_RECORDS, MOST_SHARD_RECORDS, check_shard_records
 from pipeline.store.ledger import Plan
+
+MOST_SHARDS = 30_000
+"""The manifest names three files a shard, 150 bytes each, and is read only up to 16 MiB."""
 
 
 def plan_build(
@@ -42,6 +45,12 @@ def plan_build(
     else:
         load_generator(checked, checkpoint)  # a checkpoint that does not load is best refused here
     check_shard_records(shard_records)
+    shards = -(-checked.records // shard_records)
+    if shards > MOST_SHARDS:
+        raise RecipeError(
+            f"{checked.records} records in shards of {shard_records} are {shards} shards, and a dataset has at most "
+            f"{MOST_SHARDS}. Use larger shards, up to {MOST_SHARD_RECORDS}, or several datasets of other seeds"
+        )
     return Plan(
         recipe=checked,
         generation_version=GENERATION_VERSION,

@@ -36,7 +36,7 @@ def verify(dataset: Dataset) -> list[Problem]:
         problems += _damaged_rows(dataset, table)
         if table.num_rows == len(dataset):
             problems += _damaged_signals(dataset, table, damaged)
-    except (DatasetError, KeyError) as error:
+    except (DatasetError, KeyError, TypeError, ValueError) as error:  # hashes that are none
         problems.append(Problem("content", f"cannot be read, so its digest was not checked: {error}"))
     return problems
 

@@ -31,13 +31,17 @@ ARGUMENTS = ["--records", "80", "--seed", "7", "--shard-records", str(SHARD_RECO
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens in front of or behind the nth call of a function, named with its module."""
+    """What happens in front of or behind the nth call of a function, named with its module, and so many from there on.
+
+    Where a number is given, only calls with that among their arguments count.
+    """
 
     action: str
     target: str
     when: str = "before"
     nth: int = 1
     times: int = 1
+    given: int | None = None
 
 
 class Surroundings:

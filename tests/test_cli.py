@@ -134,7 +134,7 @@ def test_bad_input_is_one_line_each(tmp_path: Path, dataset: Dataset, capsys: py
         (("measure", tmp_path / "nan.npy", *array[:-1], tmp_path / "nan.hea"), 3, "Let it end in .parquet"),
         (("measure", dataset.folder, "--out", dataset.folder / "x.parquet"), 3, "is a dataset"),
         (("show", dataset.folder, "--record", 1, "--out", dataset.folder / "dataset.json"), 3, "part of the input"),
-        (("verify", tmp_path / ("x" * 300)), 1, "too long"),
+        (("verify", tmp_path / ("x" * 300)), 4, "too long"),
         (("build", "--shard-records", 10**9), 2, "shard_records"),
         (("measure", tmp_path / "none.npy", *array), 3, "none.npy"),
         (("measure", tmp_path / "empty", "--out", out), 3, "empty"),

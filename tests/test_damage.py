@@ -11,11 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.damage import Problem
 from pipeline.dataset import Dataset, open_dataset
 from pipeline.digest import signal_sha256
 from pipeline.errors import DatasetError
 from pipeline.store.files import all_files
-from pipeline.verify import Problem, verify
+from pipeline.verify import verify
 from tests.conftest import build
 
 SHARD_RECORDS = 32

@@ -58,3 +58,9 @@ def test_a_recipe_file_of_anything_is_read_or_refused(text: str) -> None:
         make_recipe(read_recipe(text, "r.json"))
     except RecipeError as error:
         assert str(error)
+
+
+def test_more_shards_than_a_manifest_can_name_are_refused() -> None:
+    with pytest.raises(RecipeError, match=r"39063 shards, and a dataset has at most 30000\. Use larger shards"):
+        plan_build({"records": 10_000_000})
+    assert len(plan_build({"records": 10_000_000}, shard_records=512).shards()) == 19_532

@@ -29,7 +29,7 @@ COUNT_BEGUN = Fault("wait", "pipeline.worker.block_noise", nth=10**9)
 def test_twenty_kills_at_random_moments(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     chance = Random(20)
     here = Surroundings(tmp_path)
-    kinds = []
+    kinds: list[str] = []
     try:
         build = ["pipeline.cli", "build", *RECIPE, "--out", str(here.out), "--no-release", "--workers", str(WORKERS)]
         process = here.start(*build, fault=COUNT_BEGUN)

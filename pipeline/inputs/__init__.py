@@ -147,6 +147,9 @@ def _record(source: Path) -> Recordings:
 
 
 def _wfdb(headers: dict[str, Path]) -> Recordings:
+    for name, path in headers.items():
+        if not name.isprintable():  # it goes into a table, which has no place for what is no Unicode
+            raise InputError(f"{str(path)!a}: a record's name cannot have characters that cannot be printed; rename it")
     paths = list(headers.values())
     return Recordings(len(paths), tuple(headers), lambda number: read_record(paths[number]))
 

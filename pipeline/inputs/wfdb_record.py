@@ -1,5 +1,6 @@
 """One WFDB record, of which nothing is known yet: held against what its header claims before a sample is read."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -45,6 +46,7 @@ def read_record(header: Path) -> Recording:
     Raises:
         InputError: names the header, the reason and the remedy.
     """
+    _check_beside(header, header)
     lines = _header_lines(header)
     path = _path_for_wfdb(header)
     try:
@@ -53,7 +55,10 @@ def read_record(header: Path) -> Recording:
     # KeyError, AttributeError, OverflowError. To the user all of them mean the same.
     except Exception as error:
         raise InputError(f"{header}: unreadable header ({_in_one_line(error)}); get it again") from error
-    channels = _checked_channels(header, record, lines)
+    try:
+        channels = _checked_channels(header, record, lines)
+    except OSError as error:  # such as a name of more bytes than a file system has
+        raise InputError(f"{header}: its signal file cannot be read: {error.strerror}; get the record again") from error
     microvolts = np.array([[_microvolts(header, record, lines, channel)] for channel in channels])
     try:
         with np.errstate(all="ignore"):  # an absurd gain overflows; the samples are looked at below
@@ -70,6 +75,14 @@ def read_record(header: Path) -> Recording:
     derived = signal[len(STORED_LEADS) :]
     remarks = check_limb_leads(str(header), signal[0], signal[1], derived) if len(derived) else ()
     return to_recording(str(header), stored, record.fs, remarks)
+
+
+def _check_beside(header: Path, path: Path) -> None:
+    """Refuse a link out of the record's folder: an archive can carry one to any file of whoever unpacks it."""
+    if Path(os.path.realpath(path)).parent != Path(os.path.realpath(header.parent)):
+        raise InputError(
+            f"{header}: {path.name!r} is a symbolic link out of the record's folder; put the file itself there (cp -L)"
+        )
 
 
 def _path_for_wfdb(header: Path) -> str:
@@ -172,6 +185,7 @@ def _check_signal_file(header: Path, record: wfdb.Record, name: str, signals: li
     path = header.with_name(name)
     if not path.is_file():
         raise InputError(f"{header}: signal file {name!r} is not beside it; get the whole record")
+    _check_beside(header, path)
     # Signals that were shifted against each other are padded in memory by the largest shift.
     wanted = ten_seconds(record.fs)
     if any((record.skew[signal] or 0) > wanted for signal in signals):

@@ -1,25 +1,47 @@
 """Small JSON documents that say what lies on disk, each sealed with its own hash so that damage to it is seen."""
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pipeline.errors import DatasetError
-from pipeline.recipe import canonical_sha256
-from pipeline.store.files import fsync, replacing
+from pipeline.recipe import MOST_JSON_BYTES, canonical_sha256, named_faults, parse_json
+from pipeline.shards import BLOCK, MOST_SHARD_RECORDS
+from pipeline.store.files import creating, replacing
+from pipeline.store.outside import check_plain
 
 FORMAT_VERSION = 1
 """Version of a dataset folder's layout; it changes when an older program could misread a newer folder."""
 
 
+_MOST_CHARACTERS = 200
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+ShardRecords = Annotated[int, Field(ge=BLOCK, le=MOST_SHARD_RECORDS, multiple_of=BLOCK)]
+
+
+def _one_line(text: str) -> str:
+    """Texts are shown to people as they are: in one line of bounded length, with nothing that steers a terminal."""
+    if not text.isprintable() or len(text) > _MOST_CHARACTERS:
+        raise ValueError("it is not one short line")
+    return text
+
+
+Words = Annotated[str, AfterValidator(_one_line)]
+
+
 class Document(BaseModel):
     """A plan, a ledger entry or a manifest."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     format_version: int = Field(default=FORMAT_VERSION, ge=FORMAT_VERSION, le=FORMAT_VERSION)
     sealed_by: str = Field(default="", description="SHA-256 of the other fields' canonical JSON")
+
+    @field_validator("*")
+    @classmethod
+    def _is_one_line(cls, value: object) -> object:
+        return _one_line(value) if isinstance(value, str) else value
 
     def seal(self) -> str:
         """SHA-256 of the other fields' canonical JSON."""
@@ -36,15 +58,13 @@ def write_document(path: Path, document: Document) -> None:
 
 
 def create_document(path: Path, document: Document) -> None:
-    """Seal a document and write it durably where there is none; a crash may leave a part of it, which does not count.
+    """Seal a document and write it durably and in one step where there is none.
 
     Raises:
         FileExistsError: when there is something, which stays.
     """
-    with path.open("x", encoding="utf-8") as file:
-        file.write(_text(document))
-    fsync(path)
-    fsync(path.parent)
+    with creating(path) as temporary:
+        temporary.write_text(_text(document), encoding="utf-8")
 
 
 def _text(document: Document) -> str:
@@ -58,15 +78,17 @@ def read_document(path: Path, kind: type[_Kind]) -> _Kind:
     Raises:
         DatasetError: when the file is missing, is no such document, is of another format version, or was altered.
     """
+    check_plain(path.parent, path)
     try:
-        document = kind.model_validate_json(path.read_bytes())
+        with path.open("rb") as file:
+            text = file.read(MOST_JSON_BYTES + 1).decode("utf-8")
+        document = kind.model_validate(parse_json(text))
     except OSError as error:
         raise DatasetError(f"{path} cannot be read: {error.strerror}. Run the build of its dataset again") from error
-    except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"])) or "content"
+    except ValueError as error:
+        reason = named_faults(error) if isinstance(error, ValidationError) else error
         raise DatasetError(
-            f"{path} is damaged or of another version: {where}: {fault['msg']}. Run the build of its dataset again"
+            f"{path} is damaged or of another version: {reason}. Run the build of its dataset again"
         ) from error
     if document.sealed_by != document.seal():
         raise DatasetError(f"{path} was altered: it is not what it says of itself. Run the build of its dataset again")

@@ -9,7 +9,15 @@ from pydantic import Field
 from pipeline.errors import DatasetError
 from pipeline.recipe import Recipe, canonical_sha256
 from pipeline.shards import DEFAULT_SHARD_RECORDS, Shard, plan_shards
-from pipeline.store.documents import Document, create_document, read_document, write_document
+from pipeline.store.documents import (
+    Document,
+    Sha256,
+    ShardRecords,
+    Words,
+    create_document,
+    read_document,
+    write_document,
+)
 from pipeline.store.files import FileEntry, file_entry
 from pipeline.store.signals import shard_file
 
@@ -25,7 +33,7 @@ class Plan(Document):
     generation_version: str = Field(description="version of the noise and of the generators' arithmetic")
     measurement_version: str = Field(description="version of the measurement's algorithm and constants")
     rule_set: str = Field(description="version of the rules that give statements and verdict")
-    shard_records: int = DEFAULT_SHARD_RECORDS
+    shard_records: ShardRecords = DEFAULT_SHARD_RECORDS
 
     def lineage_digest(self) -> str:
         """SHA-256 of everything that fixes a single record's row and signal, whatever the number of records."""
@@ -47,14 +55,14 @@ class Plan(Document):
 class LedgerEntry(Document):
     """`ledger/shard-NNNNN.json`: one shard's signals and rows are on disk, and these are their hashes."""
 
-    lineage_digest: str = Field(pattern="^[0-9a-f]{64}$")
+    lineage_digest: Sha256
     index: int = Field(ge=0)
     start: int = Field(ge=0, description="first record")
     stop: int = Field(ge=1, description="one past the last record")
     signals: FileEntry = Field(description="the Zarr shard file")
     rows: FileEntry = Field(description="the Parquet part")
-    verdicts: dict[str, int] = Field(description="records by verdict")
-    seconds: dict[str, float] = Field(description="time spent by stage")
+    verdicts: dict[Words, int] = Field(description="records by verdict")
+    seconds: dict[Words, float] = Field(description="time spent by stage")
     device: str
     instruction_set: str = Field(description="class within which bytes are identical, such as x86_64 AVX2")
     finished_at: datetime = Field(strict=False)

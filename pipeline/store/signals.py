@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec, ShardingCodecIndexLocation
 from zarr.core.common import JSON
+from zarr.core.metadata import ArrayV3Metadata
 
 from pipeline.errors import DatasetError
 from pipeline.leads import SAMPLES, SAMPLING_RATE_HZ, STORED_LEADS
-from pipeline.shards import Shard
+from pipeline.shards import MOST_SHARD_RECORDS, Shard
 from pipeline.store.files import (
     TEMPORARY,
     FileEntry,
@@ -20,9 +22,12 @@ from pipeline.store.files import (
     replacing,
     updating,
 )
+from pipeline.store.outside import check_plain, read_records
 from pipeline.store.sharding import CODEC, split_shard
 
 SIGNALS = "signals.zarr"
+_MOST_METADATA_BYTES = 1 << 16
+_KEYS = {"name": "default", "configuration": {"separator": "/"}}
 _ATTRIBUTES: dict[str, JSON] = {
     "units": "uV",
     "sampling_rate_hz": SAMPLING_RATE_HZ,
@@ -115,18 +120,19 @@ def read_signals(folder: Path, start: int, stop: int) -> NDArray[np.int16]:
         DatasetError: when they are missing or do not decode.
     """
     array = open_signals(folder)
-    if stop > array.shape[0]:
+    if not 0 <= start <= stop <= array.shape[0]:
         raise DatasetError(f"{folder / SIGNALS} ends at record {array.shape[0]}. Run its build again to repair it")
-    size = array.shards[0] if array.shards else 1
-    for index in range(start // size, -(-stop // size)):
-        if not _shard_path(folder, index).is_file():  # which Zarr would read as zeros
-            raise DatasetError(f"{_shard_path(folder, index)} is missing. Run its build again to repair it")
-    try:
-        return np.asarray(array[start:stop], dtype=np.int16)
-    except Exception as error:  # decoders of damaged bytes raise as many kinds as there are codecs
-        raise DatasetError(
-            f"{folder / SIGNALS} does not decode in records {start} to {stop - 1}: {error}. Run its build again"
-        ) from error
+    size = (array.shards or (1,))[0]
+    signals = np.empty((stop - start, *array.shape[1:]), np.int16)
+    for first in range(start - start % size, stop, size):
+        path = _shard_path(folder, first // size)
+        check_plain(folder, path)  # Zarr would read a missing one as zeros
+        begin, end = max(start, first), min(stop, first + size)
+        try:
+            signals[begin - start : end - start] = read_records(path, size, begin - first, end - first)
+        except (OSError, ValueError) as error:
+            raise DatasetError(f"{path} cannot be read: {error}. Run its build again to repair it") from error
+    return signals
 
 
 def remove_unfinished(folder: Path) -> None:
@@ -142,13 +148,38 @@ def open_signals(folder: Path) -> "zarr.Array[zarr.core.metadata.ArrayV3Metadata
     Raises:
         DatasetError: when the folder holds none of the expected shape and type.
     """
+    metadata = folder / SIGNALS / "signal" / "zarr.json"
+    check_plain(folder, metadata)
+    if metadata.stat().st_size > _MOST_METADATA_BYTES:
+        raise DatasetError(f"{metadata} is far too large. Run its build again to repair it")
     array = _signal_array(folder)
-    if array.shape[1:] != (len(STORED_LEADS), SAMPLES) or array.dtype != np.int16:
+    if not _is_ours(array):
         raise DatasetError(
-            f"{folder / SIGNALS} holds {array.dtype}{array.shape}, not int16 (records, 8, 5000). Use a dataset that "
-            f"this program built"
+            f"{folder / SIGNALS} holds {array.dtype}{array.shape}, not int16 (records, 8, 5000) in the layout and "
+            f"compression of this program. Use a dataset that it built"
         )
     return array
+
+
+def _is_ours(array: "zarr.Array[zarr.core.metadata.ArrayV3Metadata]") -> bool:
+    """Whether an array is laid out as `create_signals` does it, so that nothing else is decoded than what it writes."""
+    metadata, signal = array.metadata, (len(STORED_LEADS), SAMPLES)
+    if not isinstance(metadata, ArrayV3Metadata):
+        return False
+    sharding = metadata.codecs[0]
+    return (
+        isinstance(sharding, ShardingCodec)
+        and len(metadata.codecs) == 1
+        and [type(codec) for codec in sharding.codecs] == [BytesCodec, BloscCodec]
+        and (sharding.codecs[0], *sharding.index_codecs) == (BytesCodec(), BytesCodec(), Crc32cCodec())
+        and sharding.index_location == ShardingCodecIndexLocation.end
+        and sharding.chunk_shape == (1, *signal)
+        and array.shards is not None
+        and array.shards[0] <= MOST_SHARD_RECORDS
+        and array.shards[1:] == array.shape[1:] == signal
+        and (metadata.data_type.to_native_dtype(), metadata.fill_value) == (np.dtype("<i2"), 0)
+        and (metadata.chunk_key_encoding.to_dict(), metadata.storage_transformers) == (_KEYS, ())
+    )
 
 
 def _signal_array(folder: Path) -> "zarr.Array[zarr.core.metadata.ArrayV3Metadata]":

@@ -1,7 +1,8 @@
 """Brings a fault into the processes that a test starts; Python imports this by itself where its folder is on the path.
 
 The environment's FAULT names it, as JSON: in front of or behind a call of `target` (module and function), the `nth` one
-among all processes together, does `action` happen, to the one process that makes the call.
+among all processes together of those with `given` among their arguments, does `action` happen, to the one process that
+makes the call.
 """
 
 import importlib.abc
@@ -83,7 +84,8 @@ def _spoil(module: ModuleType, fault: dict[str, Any]) -> None:
 
     @wraps(stock)
     def faulty(*arguments: Any, **named: Any) -> Any:
-        due = _is_due(fault["nth"], fault["times"])
+        meant = fault["given"] is None or any(isinstance(each, int) and each == fault["given"] for each in arguments)
+        due = meant and _is_due(fault["nth"], fault["times"])
         if due and fault["when"] == "before":
             ACTIONS[fault["action"]]()
         result = stock(*arguments, **named)

@@ -224,6 +224,9 @@ def make_shards(build: Build, engine: Engine) -> None:
         futures = {threads.submit(_attempt, engine, shard): shard for shard in build.pending}
         try:
             settle(build, ((futures[done], done.exception() or done.result()) for done in as_completed(futures)))
+        except BaseException:
+            engine.stop()  # or a worker that hangs would be waited for
+            raise
         finally:
             threads.shutdown(wait=True, cancel_futures=True)
 
@@ -255,7 +258,7 @@ def settle(build: Build, outcomes: Iterable[tuple[Shard, LedgerEntry | BaseExcep
                 build.timings.add_shard(len(shard), outcome.seconds)
                 bar.update(len(shard))
     if failed:
-        raise _failed_shards(failed)
+        raise _failed_shards(failed) from next(iter(failed.values()))
 
 
 def _log_made(shard: Shard, entry: LedgerEntry) -> None:

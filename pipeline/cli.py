@@ -78,8 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ecg-foundry",
         description="Synthetic 12-lead ECG datasets: generated, measured, filtered, released. Not for clinical use.",
-        epilog="Exit status: 0 well, 1 other, 2 recipe or arguments, 3 input, 4 dataset, 5 worker, 70 a fault of the "
-        "program, 130 or 143 stopped.",
+        epilog="Exit status: 0 well, 1 other, 2 recipe or arguments, 3 input, 4 dataset, 5 shards that keep failing, "
+        "6 no worker, 70 a fault of the program, 130 or 143 stopped.",
     )
     parser.add_argument("--version", action="version", version=f"ecg-foundry {version('ecg-foundry')}")
     parser.add_argument("--debug", action="store_true", help="show a traceback with an error")

@@ -36,3 +36,9 @@ class WorkerError(FoundryError):
     """A worker died, hung or kept failing on a shard."""
 
     exit_code = 5
+
+
+class EngineError(FoundryError):
+    """No worker is left. Unlike with a `WorkerError`, to try again, or another shard, would be in vain."""
+
+    exit_code = 6

@@ -21,7 +21,7 @@ from pipeline.shards import Shard
 from pipeline.store.documents import write_document
 from pipeline.store.files import FileEntry, all_files, folder_entries, is_temporary, read_verified, remove
 from pipeline.store.ledger import LEDGER, LedgerEntry, Plan, part_file, read_entry
-from pipeline.store.signals import SIGNALS, shard_file
+from pipeline.store.signals import SIGNALS, remove_unfinished, shard_file
 from pipeline.store.tables import MEASUREMENTS, parse_table, read_table, write_table
 from pipeline.store.threads import in_threads
 
@@ -51,6 +51,7 @@ def finalise(
     Raises:
         DatasetError: when shards are missing, damaged, foreign or do not fit together; it names them.
     """
+    remove_unfinished(folder)  # what workers that were killed have left; one that is late fails for itself alone
     entries = _all_entries(folder, plan)
     _refuse_foreign_files(folder, plan)
     if finished and not _are_as_before(folder, entries, finished):

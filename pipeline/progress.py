@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Never, TypeVar
 
 from tqdm import tqdm
@@ -9,6 +10,28 @@ from tqdm import tqdm
 _T = TypeVar("_T")
 _QUIET_SECONDS = 10.0  # between lines where nobody watches a terminal
 _DELAY_SECONDS = 2.0
+
+
+class _Screen:
+    """Standard error, whose reader may have gone: no bar ends what it shows."""
+
+    def write(self, text: str) -> None:
+        """Write, or lose the text."""
+        with suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Flush, if anybody is there."""
+        with suppress(OSError):
+            sys.stderr.flush()
+
+    def fileno(self) -> int:
+        """By which the bar asks for the terminal's width."""
+        return sys.stderr.fileno()
+
+    def isatty(self) -> bool:
+        """Whether somebody may be watching."""
+        return sys.stderr.isatty()
 
 
 def progress_bar(total: int, what: str, unit: str, done: int = 0, delay: float = 0.0) -> "tqdm[Never]":
@@ -24,6 +47,7 @@ def progress_bar(total: int, what: str, unit: str, done: int = 0, delay: float =
     watched = sys.stderr.isatty()
     return tqdm(
         total=total,
+        file=_Screen(),
         desc=what,
         unit=f" {unit}",
         initial=done,

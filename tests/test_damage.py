@@ -218,3 +218,15 @@ def _repair(folder: Path, whole: Dataset, damaged: set[str], what: str) -> None:
         ):  # which tell the time
             assert bytes_now == originals[name], f"{what}: {name}"
     assert content(folder).keys() == originals.keys(), what
+
+
+def test_the_manifest_of_the_subset_in_the_place_of_the_dataset_s(tmp_path: Path, whole: Dataset) -> None:
+    """It knows of no ledger, and by it everything else would be foreign."""
+    folder = tmp_path / "damaged"
+    shutil.copytree(whole.folder, folder)
+    before = content(folder)
+    shutil.copy(folder / "normal" / "dataset.json", folder / "dataset.json")
+    assert [problem.thing for problem in verify(open_dataset(folder))] == ["dataset.json"]
+    build(folder, records=RECORDS, seed=7, shard_records=SHARD_RECORDS)
+    assert not verify(open_dataset(folder))
+    assert {name for name in before if content(folder)[name] != before[name]} == {"dataset.json"}

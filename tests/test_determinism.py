@@ -131,6 +131,9 @@ class Troubled:
             raise _failure("the worker's answer was lost", self._failures)
         return entry
 
+    def stop(self) -> None:
+        self._engine.stop()
+
     def __enter__(self) -> Self:
         return self
 

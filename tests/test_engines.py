@@ -1,72 +1,311 @@
-"""Workers die and hang; shards are tried again on new ones, and a shard that always fails does not stop the others."""
+"""Workers die, hang and do not start; what they leave is tried again, and no shard waits for who will never come."""
 
 import threading
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-import psutil
 import pytest
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from pipeline.build import ATTEMPTS, make_shards, open_build
-from pipeline.dataset import Dataset
-from pipeline.engines import make_engine
-from pipeline.engines.ray import _Seat
+from pipeline.engines import make_engine, shard_error
+from pipeline.engines.ray import RayEngine
 from pipeline.engines.serial import SerialEngine
-from pipeline.errors import DatasetError, WorkerError
+from pipeline.errors import DatasetError, EngineError, WorkerError
 from pipeline.shards import Shard
 from pipeline.store.ledger import LedgerEntry
 from pipeline.worker import Job, Worker
 from tests.conftest import build, planned
 
-
-def kill_workers_once(killed: list[int]) -> None:
-    """Kill -9 the first Ray worker of this process's cluster that has started."""
-    deadline = time.monotonic() + 60
-    while not killed and time.monotonic() < deadline:
-        for child in psutil.Process().children(recursive=True):
-            try:
-                if child.name() == "ray::Worker":
-                    child.kill()
-                    killed.append(child.pid)
-            except psutil.NoSuchProcess:
-                continue
-        time.sleep(0.005)
-
-
-def test_a_killed_worker_is_replaced_and_its_shard_made_again(
-    tmp_path: Path, dataset: Dataset, caplog: pytest.LogCaptureFixture
-) -> None:
-    killed: list[int] = []
-    thread = threading.Thread(target=kill_workers_once, args=[killed])
-    thread.start()
-    again = build(tmp_path / "d", engine="ray", workers=1, records=80, seed=7, shard_records=32, release=False)
-    thread.join()
-    assert killed
-    assert "failed: the worker of shard-0000" in caplog.text
-    assert again.manifest.content_digest == dataset.manifest.content_digest
+SHARDS = [Shard(index, 32 * index, 32 * index + 32) for index in range(8)]
 
 
 def test_a_worker_that_does_not_answer_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.engines.ray.START_SECONDS", 0.01)
+    monkeypatch.setattr("pipeline.engines.ray.PAUSE_SECONDS", 0.01)
     monkeypatch.setattr("pipeline.engines.ray.SECONDS_PER_RECORD", 0.0)
-    with (
-        open_build(tmp_path / "d", planned(records=32)) as started,
-        make_engine("ray", started.job, 1) as engine,
-        pytest.raises(WorkerError, match="shard-00000 did not answer in time; a new one takes its place"),
-    ):
-        engine.run(started.pending[0])
+    with open_build(tmp_path / "d", planned(records=32)) as started, make_engine("ray", started.job, 1) as engine:
+        with pytest.raises(WorkerError, match="shard-00000 did not answer in time; a new one takes its place"):
+            engine.run(started.pending[0])
+        monkeypatch.setattr("pipeline.engines.ray.PAUSE_SECONDS", 60)
+        assert engine.run(started.pending[0]).stop == 32
 
 
-def test_a_worker_that_fails_two_shards_at_once_is_replaced_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    killed: list[int] = []
-    spawned = iter(range(9))
-    monkeypatch.setattr("pipeline.engines.ray.ray.kill", killed.append)
-    seat = _Seat(lambda: next(spawned))
-    failed = seat.actor
-    seat.replace(failed)
-    seat.replace(failed)
-    assert killed == [failed]
-    assert seat.actor == 1
+class Unready:
+    """A worker on a node that lacks something."""
+
+    def __init__(self, _job: Job) -> None:
+        pass
+
+    def ready(self) -> None:
+        """Never."""
+        raise FileNotFoundError("checkpoint.pt\nand more")
+
+
+def test_a_cluster_on_which_no_worker_starts_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("pipeline.engines.ray.Worker", Unready)
+    started = time.monotonic()
+    with pytest.raises(EngineError, match=r"^no worker is left: FileNotFoundError: checkpoint\.pt\. Mend that and"):
+        build(tmp_path / "d", engine="ray", workers=2, records=96, shard_records=32)
+    assert time.monotonic() - started < 45
+    assert caplog.text.count("worker did not start: reason=FileNotFoundError: checkpoint.pt") == 6
+
+
+@pytest.mark.parametrize(("address", "why"), [("127.0.0.1:1", "Connection refused"), ("x", "Invalid address")])
+def test_a_cluster_that_cannot_be_joined_is_one_line_and_no_hang(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, why: str
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(
+        EngineError, match=rf"RAY_ADDRESS={address} cannot be joined: .*{why}.*unset RAY_ADDRESS"
+    ) as error:
+        build(tmp_path / "d", engine="ray", records=32)
+    assert "\n" not in str(error.value)
+
+
+class Cluster:
+    """Ray as the engine knows it: actors answer at once, unless a test has them do something else."""
+
+    def __init__(self) -> None:
+        self.actors: list[Actor] = []
+        self.killed: list[Actor] = []
+        self.ready: Callable[[Actor], object] = lambda _actor: None
+        self.run: Callable[[Actor, Shard], object] = lambda _actor, shard: shard
+
+    def remote(self, _worker: type) -> Any:
+        return SimpleNamespace(options=lambda **_: SimpleNamespace(remote=self._spawn))
+
+    def _spawn(self, _job: Job) -> "Actor":
+        self.actors.append(Actor(self))
+        return self.actors[-1]
+
+    def get(self, call: Callable[[], object], timeout: float | None = None) -> object:  # noqa: ARG002
+        return call()
+
+    def kill(self, actor: "Actor") -> None:
+        self.killed.append(actor)
+        actor.dead.set()
+
+    def is_initialized(self) -> bool:
+        return True
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {"CPU": 64.0}
+
+
+class Actor:
+    """An actor of such a cluster."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.number = len(cluster.actors)
+        self.dead = threading.Event()
+        self.under_way: list[Shard] = []
+        self.ready = SimpleNamespace(remote=lambda: lambda: self._alive(cluster.ready(self)))
+        self.run = SimpleNamespace(remote=lambda shard: lambda: self._make(cluster, shard))
+
+    def wait_for_death(self) -> None:
+        self.dead.wait(20)
+        raise RayActorError
+
+    def _alive(self, answer: object) -> object:
+        if self.dead.is_set():
+            raise RayActorError
+        return answer
+
+    def _make(self, cluster: Cluster, shard: Shard) -> object:
+        self.under_way.append(shard)
+        try:
+            return self._alive(cluster.run(self, shard))
+        finally:
+            self.under_way.remove(shard)
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    cluster = Cluster()
+    monkeypatch.setattr("pipeline.engines.ray.ray", cluster)
+    yield cluster
+    left = [thread for thread in threading.enumerate() if "_await_actor" in thread.name]
+    assert not left
+
+
+def task_error(cause: Exception) -> RayTaskError:
+    """What Ray raises for an exception in an actor's method."""
+    return RayTaskError("method", "its traceback", cause)  # type: ignore[no-untyped-call]
+
+
+def engine_of(workers: int) -> RayEngine:
+    return RayEngine(Job(Path(), planned(records=32)), workers)
+
+
+def outcomes(engine: RayEngine, shards: list[Shard]) -> list[object]:
+    """What each shard came to, as many at once as the engine takes."""
+
+    def outcome(shard: Shard) -> object:
+        try:
+            return engine.run(shard)
+        except (EngineError, WorkerError) as error:
+            return error
+
+    with ThreadPoolExecutor(engine.slots) as threads:
+        return list(threads.map(outcome, shards))
+
+
+def test_an_actor_that_is_never_ready_gets_no_shard_and_the_others_go_on(cluster: Cluster) -> None:
+    cluster.ready = lambda actor: actor.wait_for_death() if actor.number else None
+    with engine_of(3) as engine:
+        assert outcomes(engine, SHARDS) == SHARDS
+    assert set(cluster.killed) == set(cluster.actors)
+
+
+def test_where_none_is_ready_in_time_every_waiting_shard_ends(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last nodes are lost: new actors can start nowhere."""
+
+    def lost(actor: Actor, _shard: Shard) -> None:
+        cluster.ready = Actor.wait_for_death
+        actor.dead.set()
+
+    cluster.run = lost
+    with engine_of(2) as engine:
+        monkeypatch.setattr("pipeline.engines.ray.START_SECONDS", 0.3)
+        failed = outcomes(engine, SHARDS)
+        again = outcomes(engine, SHARDS[:1])
+    assert {type(each) for each in failed} == {WorkerError, EngineError}
+    assert "no worker is left: none was ready within 0 s" in str(again[0])
+
+
+def test_a_place_where_none_starts_is_given_up_and_the_others_go_on(cluster: Cluster) -> None:
+    def ready(actor: Actor) -> None:
+        if actor.number:
+            raise task_error(ValueError("no GPU\nhere"))
+
+    cluster.ready = ready
+    with engine_of(2) as engine:
+        assert outcomes(engine, SHARDS) == SHARDS
+    assert len(cluster.actors) == 4
+
+
+def test_an_actor_that_loses_two_shards_at_once_is_replaced_once(cluster: Cluster) -> None:
+    both = threading.Barrier(2)
+
+    def die(actor: Actor, shard: Shard) -> Shard:
+        if not actor.number:
+            both.wait(20)
+            actor.dead.set()
+        return shard
+
+    cluster.run = die
+    with engine_of(1) as engine:
+        assert [type(each) for each in outcomes(engine, SHARDS[:2])] == [WorkerError, WorkerError]
+        assert outcomes(engine, SHARDS[:2]) == SHARDS[:2]
+    assert len(cluster.actors) == 2
+
+
+def test_a_shard_that_failed_is_tried_alone(cluster: Cluster) -> None:
+    """So that one which brings its worker down every time does not take the same other one along every time."""
+    company: list[int] = []
+
+    def deadly(actor: Actor, shard: Shard) -> Shard:
+        if shard == SHARDS[3]:
+            company.append(len(actor.under_way))
+            actor.dead.set()
+        return shard
+
+    cluster.run = deadly
+    with engine_of(1) as engine, ThreadPoolExecutor(2) as threads:
+        assert isinstance(outcomes(engine, [SHARDS[3]])[0], WorkerError)
+        others = [threads.submit(outcomes, engine, [shard]) for shard in SHARDS[4:]]
+        assert all(isinstance(outcomes(engine, [SHARDS[3]])[0], WorkerError) for _ in range(3))
+        assert [other.result() for other in others] == [[shard] for shard in SHARDS[4:]]
+    assert company == [1] * 4
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (GetTimeoutError(), "the worker of shard-00000 did not answer in time; a new one takes its place"),
+        (RayActorError(), "the worker of shard-00000 died; a new one takes its place"),
+        (
+            task_error(KeyError("lead")),
+            "shard-00000 ended in KeyError: 'lead'; `ecg-foundry --debug build` shows where",
+        ),
+        (
+            task_error(MemoryError()),
+            "shard-00000 ended in MemoryError: no reason given; give it more memory, or use fewer workers",
+        ),
+    ],
+    ids=["hangs", "dies", "raises", "no memory"],
+)
+def test_an_actor_that_fails_a_shard_is_replaced(cluster: Cluster, error: Exception, reason: str) -> None:
+    def fail(actor: Actor, shard: Shard) -> Shard:
+        if actor.number:
+            return shard
+        raise error
+
+    cluster.run = fail
+    with engine_of(1) as engine:
+        assert str(outcomes(engine, SHARDS[:1])[0]) == reason
+        assert outcomes(engine, SHARDS[:1]) == SHARDS[:1]
+    assert [actor.number for actor in cluster.killed] == [0, 1]
+
+
+def test_a_fault_of_the_surroundings_passes_and_costs_no_actor(cluster: Cluster) -> None:
+    def full(_actor: Actor, _shard: Shard) -> None:
+        raise task_error(DatasetError("disk full"))
+
+    cluster.run = full
+    with engine_of(1) as engine, pytest.raises(DatasetError, match=r"^disk full$"):
+        engine.run(SHARDS[0])
+    assert len(cluster.actors) == 1
+
+
+def test_who_waits_when_the_engine_stops_is_told_so(cluster: Cluster) -> None:
+    cluster.run = lambda actor, _shard: actor.wait_for_death()
+    with ThreadPoolExecutor(1) as threads:
+        with engine_of(1) as engine:
+            waiting = threads.submit(outcomes, engine, SHARDS[:3])
+            while not cluster.actors[0].under_way[1:]:
+                time.sleep(0.01)
+        said = sorted(map(str, waiting.result()))
+    assert said == [
+        "shard-00000 was left unfinished. Run the same build again",
+        "shard-00001 was left unfinished. Run the same build again",
+        "the workers have been stopped. Run the same build again",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("one\ntwo"), "shard-00000 ended in ValueError: one; `ecg-foundry --debug build` shows where"),
+        (RuntimeError("can't allocate memory"), "give it more memory, or use fewer workers"),
+    ],
+)
+def test_what_a_shard_ended_in_is_one_line(error: Exception, said: str) -> None:
+    told = str(shard_error(SHARDS[0], error))
+    assert said in told
+    assert "\n" not in told
+
+
+def test_the_serial_engine_isolates_a_shard_that_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(worker: Worker, shard: Shard) -> LedgerEntry:
+        if shard.index == 1:
+            raise MemoryError("Unable to allocate 9.77 MiB")
+        return made(worker, shard)
+
+    made = Worker.run
+    monkeypatch.setattr(Worker, "run", fails)
+    with pytest.raises(WorkerError, match=r"^1 shard.*shard-00001 ended in MemoryError: Unable to allocate 9.77 MiB; "):
+        build(tmp_path / "d", records=96, shard_records=32)
+    with open_build(tmp_path / "d", planned(records=96, shard_records=32)) as again:
+        assert [shard.index for shard in again.pending] == [1]
 
 
 class Cursed(SerialEngine):

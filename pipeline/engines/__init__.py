@@ -2,7 +2,7 @@
 
 from typing import Protocol, Self
 
-from pipeline.errors import RecipeError
+from pipeline.errors import RecipeError, WorkerError
 from pipeline.shards import Shard
 from pipeline.store.ledger import LedgerEntry
 from pipeline.worker import Job
@@ -24,8 +24,10 @@ class Engine(Protocol):
         """Make and commit one shard; blocks until it is done.
 
         Raises:
-            WorkerError: when the worker died or did not answer in time; another one then stands in its place and
-                the shard can be tried again.
+            WorkerError: when the shard failed, or its worker died or did not answer in time; another one then stands
+                in its place and the shard can be tried again.
+            EngineError: when no worker is left.
+            FoundryError: what would fail in the same way with any other shard, such as a full disk.
         """
         ...
 
@@ -33,9 +35,24 @@ class Engine(Protocol):
         """Start the workers."""
         ...
 
+    def stop(self) -> None:
+        """Give up what is under way: every `run` ends soon."""
+        ...
+
     def __exit__(self, *exception: object) -> None:
         """Stop the workers."""
         ...
+
+
+def shard_error(shard: Shard, error: Exception) -> WorkerError:
+    """What the build is told of an exception that a shard ended in and that is no `FoundryError`.
+
+    A bug that one record meets, or memory that ran out, is this shard's misfortune and must not end the others.
+    """
+    reason = (str(error).strip().splitlines() or ["no reason given"])[0]
+    short = isinstance(error, MemoryError) or "memory" in reason.lower()
+    remedy = "give it more memory, or use fewer workers" if short else "`ecg-foundry --debug build` shows where"
+    return WorkerError(f"{shard.name} ended in {type(error).__name__}: {reason}; {remedy}")
 
 
 def check_engine(name: str, workers: int | None) -> None:

@@ -2,6 +2,8 @@
 
 from typing import Self
 
+from pipeline.engines import shard_error
+from pipeline.errors import FoundryError
 from pipeline.shards import Shard
 from pipeline.store.ledger import LedgerEntry
 from pipeline.worker import Job, Worker
@@ -16,12 +18,25 @@ class SerialEngine:
         self._worker = Worker(job)
 
     def run(self, shard: Shard) -> LedgerEntry:
-        """Make and commit one shard."""
-        return self._worker.run(shard)
+        """Make and commit one shard.
+
+        Raises:
+            WorkerError: when the shard itself failed.
+            FoundryError: what would fail in the same way with any other.
+        """
+        try:
+            return self._worker.run(shard)
+        except FoundryError:
+            raise
+        except Exception as error:  # whatever one record can stumble over must not end the others
+            raise shard_error(shard, error) from error
 
     def __enter__(self) -> Self:
         """Ready at once."""
         return self
+
+    def stop(self) -> None:
+        """Nothing to give up: a shard takes a second."""
 
     def __exit__(self, *exception: object) -> None:
         """Nothing to release."""

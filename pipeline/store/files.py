@@ -200,6 +200,8 @@ def writing(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno == errno.ENOMEM:  # a worker's misfortune, not the disk's
+            raise
         raise DatasetError(
             f"{place} cannot be written: {error.strerror or error}. "
             f"Free space or mend the permissions and run the same command again; what is finished is kept"

@@ -102,7 +102,7 @@ def test_kill_of_the_driver(here: Surroundings, rerun: Check, stage: str, record
     record_property("bad_day", f"kill -9 of the driver, which is the worker | {stage} | rerun: same digest")
 
 
-@pytest.mark.parametrize("stage", stages(WORKER_STAGES, "behind the entry"))
+@pytest.mark.parametrize("stage", stages(WORKER_STAGES))
 def test_kill_of_a_worker(here: Surroundings, rerun: Check, stage: str, record_property: Record) -> None:
     log = here.folder / "log.jsonl"
     status, said = ended(here.build("--workers", "1", "--log", str(log), fault=at(stage, "kill"), engine="ray"))
@@ -122,7 +122,7 @@ def test_kill_of_every_process_at_once(here: Surroundings, rerun: Check, stage: 
     record_property("bad_day", f"kill -9 of every process at once | {stage} | rerun: same digest")
 
 
-@pytest.mark.parametrize("stage", stages(STAGES, "amid packaging"))
+@pytest.mark.parametrize("stage", stages(STAGES))
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal(here: Surroundings, rerun: Check, stage: str, name: str, record_property: Record) -> None:
     status, said = ended(here.build(fault=at(stage, name)))

@@ -1,7 +1,7 @@
 """Building a dataset: open, make the pending shards, finalise. Each step can be killed and run again."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -10,28 +10,18 @@ from typing import Never
 
 from tqdm import tqdm
 
-from pipeline.damage import damaged_files
-from pipeline.dataset import Dataset, Manifest, open_dataset
+from pipeline.dataset import Dataset, open_dataset
 from pipeline.engines import Engine, check_engine, make_engine
 from pipeline.errors import WorkerError
 from pipeline.finalise import finalise
-from pipeline.folder import (
-    DERIVED,
-    check_disk,
-    check_folder,
-    finished_manifest,
-    locked,
-    make_dataset_folder,
-    prepare,
-)
+from pipeline.folder import check_folder, locked, make_dataset_folder, prepare
 from pipeline.logs import log_event
-from pipeline.progress import progress_bar, tracked
-from pipeline.release.package import RELEASE
-from pipeline.second_opinion import DEFAULT_SHARE, SECOND_OPINION, check_share, count_opinions, sample_size
+from pipeline.progress import progress_bar
+from pipeline.remaining import Remaining, check_disk, find_remaining
+from pipeline.second_opinion import DEFAULT_SHARE, check_share
 from pipeline.shards import Shard
 from pipeline.store.files import remove, writing
-from pipeline.store.ledger import LedgerEntry, Plan, committed_entry, entry_file, shard_files
-from pipeline.store.threads import in_threads
+from pipeline.store.ledger import LEDGER, LedgerEntry, Plan, entry_file
 from pipeline.timings import Timings
 from pipeline.worker import Job
 
@@ -48,16 +38,20 @@ class Build:
     """A dataset folder being built, locked against other builds."""
 
     job: Job
-    pending: list[Shard]
-    stale: frozenset[str]
-    """What has to be made from the shards, of `DERIVED`."""
-    finished: Manifest | None
-    """Of the dataset that is there, to be repaired or added to."""
-    complete: bool
-    """Whether there is nothing left to do."""
+    remaining: Remaining
     release: bool
     second_opinion: float
     timings: Timings = field(default_factory=Timings)
+
+    @property
+    def pending(self) -> list[Shard]:
+        """The shards to be made."""
+        return self.remaining.pending
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is nothing to do at all."""
+        return self.remaining.complete
 
     @property
     def plan(self) -> Plan:
@@ -82,8 +76,8 @@ class Build:
                     self.plan,
                     release=self.release,
                     second_opinion=self.second_opinion,
-                    stale=self.stale,
-                    finished=self.finished,
+                    stale=self.remaining.stale,
+                    finished=self.remaining.finished,
                 )
         return open_dataset(self.job.folder)
 
@@ -165,53 +159,20 @@ def open_build(
     check_share(second_opinion)
     folder = out.absolute()
     check_folder(folder, plan)
-    check_disk(folder, plan, release=release)
+    if not (folder / LEDGER).exists():
+        check_disk(folder, plan, Remaining(plan.shards()), release=release)
     make_dataset_folder(folder)
     with locked(folder):
-        existing = check_folder(folder, plan)  # again, now that no other build can change it
-        finished = finished_manifest(folder, plan)
-        damage = list(damaged_files(folder, finished)) if finished else []
-        for problem in damage:
-            log_event(_log, logging.WARNING, "damaged, to be put right", file=problem.thing, reason=problem.reason)
-        pending, stale = plan.shards(), frozenset(DERIVED)
-        if finished:
-            names = {problem.thing for problem in damage}
-            pending = [shard for shard in pending if names & _names(folder, shard)]
-            stale = _stale(folder, plan, names, release=release, second_opinion=second_opinion)
-        complete = finished is not None and not damage and not stale
-        if not complete:
-            prepare(folder, plan, keep_derived=finished is not None)
-            if existing and not finished:
-                pending = _uncommitted(folder, plan)
+        begun = check_folder(folder, plan) is not None  # again, now that no other build can change it
+        remaining = find_remaining(folder, plan, begun=begun, release=release, second_opinion=second_opinion)
+        if not remaining.complete:
+            check_disk(folder, plan, remaining, release=release)
+            prepare(folder, plan, keep_derived=remaining.finished is not None)
             with writing(folder):
-                for shard in pending:  # a worker leaves a shard alone that has an entry
+                for shard in remaining.pending:  # a worker leaves a shard alone that has an entry
                     remove(entry_file(folder, shard))
         job = Job(folder, plan, checkpoint.absolute() if checkpoint else None)
-        yield Build(job, pending, stale, finished, complete, release, second_opinion)
-
-
-def _names(folder: Path, shard: Shard) -> set[str]:
-    """A shard's files as the manifest calls them."""
-    return {file.relative_to(folder).as_posix() for file in shard_files(folder, shard)}
-
-
-def _stale(
-    folder: Path, plan: Plan, damaged: Collection[str], *, release: bool, second_opinion: float
-) -> frozenset[str]:
-    """What of a finished dataset has to be made from its shards again, or for the first time; more may stay."""
-    stale = {Path(name).parts[0] for name in damaged} & set(DERIVED)
-    if release and not (folder / RELEASE).is_dir():
-        stale.add(RELEASE)
-    if SECOND_OPINION not in stale and count_opinions(folder) < sample_size(plan.recipe.records, second_opinion):
-        stale.add(SECOND_OPINION)
-    return frozenset(stale)
-
-
-def _uncommitted(folder: Path, plan: Plan) -> list[Shard]:
-    shards = plan.shards()
-    looked_at = tracked(shards, "checking shards", "shards")
-    entries = in_threads(lambda shard: committed_entry(folder, plan, shard), looked_at)
-    return [shard for shard, entry in zip(shards, entries, strict=True) if entry is None]
+        yield Build(job, remaining, release, second_opinion)
 
 
 def make_shards(build: Build, engine: Engine) -> None:

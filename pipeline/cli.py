@@ -2,12 +2,14 @@
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
+from time import monotonic
 
 from pipeline.errors import FAULT, DatasetError, FoundryError, InputError, RecipeError
 from pipeline.logs import logging_to
@@ -37,9 +39,12 @@ def one_line(program: str, command: Callable[[], int], *, debug: bool = False, g
         debug: let the traceback through.
         goes_on: whether the command, once stopped, goes on where it was when it is run again.
     """
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    screen = logging.StreamHandler()
+    screen.setLevel(logging.WARNING)  # whatever a log file takes besides
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING, handlers=[screen])
+    stop = _Stop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+        signal.signal(number, stop)
     try:
         return command()
     except KeyboardInterrupt as interrupt:
@@ -67,11 +72,20 @@ def _reason(error: Exception) -> tuple[str, int]:
     )
 
 
-def _stop(number: int, _: object) -> None:
-    """End on SIGTERM as on Ctrl-C, so that workers and servers are stopped as well, which a second one may not cut."""
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_IGN)
-    raise KeyboardInterrupt(128 + number)
+class _Stop:
+    """End on SIGTERM as on Ctrl-C, so that workers and servers are stopped as well."""
+
+    _PATIENCE_SECONDS = 10.0
+    """For which a further signal is not heard, so as not to cut that short."""
+
+    def __init__(self) -> None:
+        self._deaf_until = 0.0
+
+    def __call__(self, number: int, _: object) -> None:
+        """Handle a signal."""
+        if monotonic() >= self._deaf_until:
+            self._deaf_until = monotonic() + self._PATIENCE_SECONDS
+            raise KeyboardInterrupt(128 + number)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -198,11 +212,12 @@ def log_file(options: argparse.Namespace) -> Path | None:
     from pipeline.dataset import check_output
 
     if options.log is not None:
-        if options.out.resolve() in options.log.resolve().parents:
+        log, out = (Path(os.path.realpath(path)) for path in (options.log, options.out))
+        if out in (log, *log.parents):
             raise InputError(f"{options.log} would lie in the dataset, as damage. Choose another file for --log")
         check_output(options.log, options.out)
-    log: Path | None = options.log
-    return log
+    file: Path | None = options.log
+    return file
 
 
 def _build(options: argparse.Namespace) -> int:

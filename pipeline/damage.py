@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.columns import RECORD_ID, SIGNAL_SHA256
+from pipeline.columns import RECORD_ID, SIGNAL_SHA256, SOURCE_RECORD_ID, TABLE_SCHEMA
 from pipeline.dataset import MANIFEST, Dataset, Manifest
 from pipeline.digest import signal_sha256
 from pipeline.errors import DatasetError
@@ -64,13 +64,17 @@ def damaged_files(folder: Path, manifest: Manifest) -> Iterator[Problem]:
         yield Problem(name, "is not part of the dataset")
     known = sorted(present.keys() & manifest.files.keys())
 
-    def is_altered(name: str) -> bool:
+    def fault(name: str) -> str | None:
         path = present[name]
-        return not path.is_file() or path.is_symlink() or file_entry(path) != manifest.files[name]
+        try:
+            altered = not path.is_file() or path.is_symlink() or file_entry(path) != manifest.files[name]
+        except OSError as error:
+            return f"cannot be read: {error.strerror}"
+        return "is altered: its SHA-256 is not the manifest's" if altered else None
 
-    for name, altered in zip(known, in_threads(is_altered, tracked(known, "checking files", "files")), strict=True):
-        if altered:
-            yield Problem(name, "is altered: its SHA-256 is not the manifest's")
+    for name, reason in zip(known, in_threads(fault, tracked(known, "checking files", "files")), strict=True):
+        if reason:
+            yield Problem(name, reason)
 
 
 class Damage:
@@ -128,20 +132,24 @@ class Damage:
         rows = self._whole_rows
         if rows is not None and _COPIES[copy] == NORMAL:
             rows = rows.filter(pc.equal(rows["verdict"], "Normal"))
+            rows = rows.append_column(SOURCE_RECORD_ID.name, rows[RECORD_ID.name])
         return rows if rows is not None and rows.num_rows == self._count(copy) else None
 
     @cached_property
     def _whole_rows(self) -> pa.Table | None:
         """The rows of the dataset from its table if that is whole, else from the ledger's parts if all of them are."""
-        if MEASUREMENTS not in self._names:
-            return read_table(self._folder / MEASUREMENTS)
-        parts = [part_file(self._folder, shard) for shard in self._shards("")]
-        entries = [self._manifest.files.get(path.relative_to(self._folder).as_posix()) for path in parts]
+        whole = MEASUREMENTS not in self._names
         try:
-            content = [read_verified(path, entry) for path, entry in zip(parts, entries, strict=True) if entry]
+            rows = read_table(self._folder / MEASUREMENTS) if whole else self._joined_parts()
         except DatasetError:
             return None
-        return pa.concat_tables(map(parse_table, content)) if all(entries) and content else None
+        return rows if set(rows.column_names) >= set(TABLE_SCHEMA.names) else None
+
+    def _joined_parts(self) -> pa.Table:
+        parts = [part_file(self._folder, shard) for shard in self._shards("")]
+        files = {path: self._manifest.files.get(path.relative_to(self._folder).as_posix()) for path in parts}
+        content = [read_verified(path, entry or content_entry(b"")) for path, entry in files.items()]
+        return pa.concat_tables(map(parse_table, content))
 
     def _damaged_signals(self, copy: str, shard: Shard) -> list[int]:
         rows = self._rows(copy)

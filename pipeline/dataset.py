@@ -3,16 +3,17 @@
 import os
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.digest import digests
 from pipeline.errors import DatasetError, InputError
 from pipeline.recipe import MOST_RECORDS, Recipe
+from pipeline.shards import MOST_SHARDS
 from pipeline.store.documents import Document, Sha256, ShardRecords, Words, read_document
 from pipeline.store.files import FileEntry
 from pipeline.store.ledger import Plan, plan_file
@@ -59,6 +60,14 @@ class Manifest(Document):
     source_content_digest: Sha256 | None = Field(default=None, description="of the dataset a subset was taken from")
     provenance: Provenance | None = Field(default=None, description="absent from a subset, which has its source's")
     files: dict[_Name, FileEntry] = Field(description="every other file, by its path in the folder")
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if self.records > MOST_SHARDS * self.shard_records:
+            raise ValueError(f"{self.records} records in shards of {self.shard_records} are too many")
+        if sum(self.verdicts.values()) != self.records:
+            raise ValueError(f"it has verdicts on {sum(self.verdicts.values())} of {self.records} records")
+        return self
 
 
 def describe(kind: Literal["dataset", "subset"], plan: Plan, table: pa.Table) -> Manifest:

@@ -19,8 +19,8 @@ from pipeline.release.package import RELEASE, write_release
 from pipeline.second_opinion import SECOND_OPINION, write_second_opinion
 from pipeline.shards import Shard
 from pipeline.store.documents import write_document
-from pipeline.store.files import FileEntry, all_files, folder_entries, is_temporary, read_verified, remove
-from pipeline.store.ledger import LEDGER, LedgerEntry, Plan, part_file, read_entry
+from pipeline.store.files import FileEntry, all_files, file_entry, folder_entries, is_temporary, read_verified, remove
+from pipeline.store.ledger import LEDGER, LedgerEntry, Plan, entry_file, part_file, read_entry
 from pipeline.store.signals import SIGNALS, remove_unfinished, shard_file
 from pipeline.store.tables import MEASUREMENTS, parse_table, read_table, write_table
 from pipeline.store.threads import in_threads
@@ -54,6 +54,8 @@ def finalise(
     remove_unfinished(folder)  # what workers that were killed have left; one that is late fails for itself alone
     entries = _all_entries(folder, plan)
     _refuse_foreign_files(folder, plan)
+    if finished:
+        _check_remade(folder, entries, finished)
     if finished and not _are_as_before(folder, entries, finished):
         remove(folder / MANIFEST)  # another instruction set's shards: nothing made from the old ones is right
         stale, finished = DERIVED, None
@@ -110,6 +112,15 @@ def _refuse_foreign_files(folder: Path, plan: Plan) -> None:
     for path in [*all_files(folder / LEDGER), *all_files(folder / SIGNALS)]:
         if path not in known and not is_temporary(path.name):
             raise DatasetError(f"{path} is no part of the dataset. Run the same build again, which removes it")
+
+
+def _check_remade(folder: Path, entries: Mapping[Shard, LedgerEntry], finished: Manifest) -> None:
+    """Hash the files of shards that were made again since; those of all others were when they were looked at."""
+    for shard, entry in entries.items():
+        path = entry_file(folder, shard)
+        if file_entry(path) != finished.files.get(path.relative_to(folder).as_posix()):
+            read_verified(shard_file(folder, shard), entry.signals)
+            read_verified(part_file(folder, shard), entry.rows)
 
 
 def _are_as_before(folder: Path, entries: Mapping[Shard, LedgerEntry], finished: Manifest) -> bool:

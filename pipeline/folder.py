@@ -3,7 +3,6 @@
 import fcntl
 import logging
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,13 +14,10 @@ from pipeline.normal import NORMAL
 from pipeline.release.package import RELEASE
 from pipeline.second_opinion import SECOND_OPINION
 from pipeline.store.documents import read_document, write_document
-from pipeline.store.files import bytes_on_disk, fsync, is_temporary, remove, remove_strays, updating, writing
-from pipeline.store.ledger import LEDGER, Plan, plan_file, shard_files
+from pipeline.store.files import fsync, is_temporary, make_folders, remove, remove_strays, updating, writing
+from pipeline.store.ledger import LEDGER, Plan, known_entry, plan_file, shard_files
 from pipeline.store.signals import SIGNALS, create_signals, metadata_files, remove_unfinished
 from pipeline.store.tables import MEASUREMENTS
-
-BYTES_PER_RECORD = 40_000
-"""Signals (36 kB), rows and their share of the ledger on disk; measured on 2,000 records, rounded up."""
 
 DERIVED = (MEASUREMENTS, SECOND_OPINION, NORMAL, RELEASE)
 """What `finalise` makes from committed shards, before the manifest."""
@@ -43,9 +39,9 @@ def finished_manifest(folder: Path, plan: Plan) -> Manifest | None:
 
 def check_folder(folder: Path, plan: Plan) -> Plan | None:
     """The plan of the dataset that is there, if it is one that this plan may finish, repair or extend."""
-    if folder.exists() and not folder.is_dir():
-        raise DatasetError(f"{folder} is a file. Choose a folder for the dataset")
-    existing = _existing_plan(folder)
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise DatasetError(f"{folder} is a file, or a link that leads nowhere. Choose a folder for the dataset")
+    existing = _existing_plan(folder, plan)
     if existing is not None:
         _check_same(folder, existing, plan)
     elif folder.is_dir():
@@ -53,25 +49,28 @@ def check_folder(folder: Path, plan: Plan) -> Plan | None:
     return existing
 
 
-def _existing_plan(folder: Path) -> Plan | None:
-    """The plan in the ledger, or, where that is lost, in the manifest."""
-    try:
-        return read_document(plan_file(folder), Plan) if plan_file(folder).is_file() else _plan_in_manifest(folder)
-    except DatasetError:
-        plan = _plan_in_manifest(folder)
-        if plan is None:
-            raise
-        return plan
+def _existing_plan(folder: Path, plan: Plan) -> Plan | None:
+    """The plan in the ledger, or, where that is lost, in the manifest; or the one asked for, if shards are of it."""
+    faults: list[DatasetError] = []
+    for path, read in ((plan_file(folder), _plan_in_ledger), (folder / MANIFEST, _plan_in_manifest)):
+        if os.path.lexists(path):
+            try:
+                return read(folder)
+            except DatasetError as error:
+                faults.append(error)
+    if faults and not any(known_entry(folder, plan, shard) for shard in plan.shards()):
+        raise DatasetError(f"{str(faults[0]).partition('. ')[0]}. Build into a new folder") from faults[0]
+    return plan if faults else None
 
 
-def _plan_in_manifest(folder: Path) -> Plan | None:
-    if not (folder / MANIFEST).is_file():
-        return None
+def _plan_in_ledger(folder: Path) -> Plan:
+    return read_document(plan_file(folder), Plan)
+
+
+def _plan_in_manifest(folder: Path) -> Plan:
     manifest = open_dataset(folder).manifest
     if manifest.kind == "subset":
-        raise DatasetError(
-            f"{folder} is the subset of another dataset. Build that one, or choose another output folder"
-        )
+        raise DatasetError(f"{folder} is the subset of another dataset. Build that one, or into a new folder")
     return plan_of(manifest)
 
 
@@ -102,28 +101,14 @@ def _check_same(folder: Path, existing: Plan, plan: Plan) -> None:
         )
 
 
-def check_disk(folder: Path, plan: Plan, *, release: bool) -> None:
-    """Signals and rows once, the normal subset at most as large, and both again in a release."""
-    where = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    records = plan.recipe.records
-    committed = len(list((folder / LEDGER).glob("shard-*.json"))) * plan.shard_records
-    needed = (max(0, records - committed) + records * (3 if release else 1)) * BYTES_PER_RECORD
-    there = sum(bytes_on_disk(folder / name) for name in DERIVED)
-    free = shutil.disk_usage(where).free + there
-    if needed > free:
-        raise DatasetError(
-            f"{where} has {free / 1e9:.1f} GB free, and {records} records may need {needed / 1e9:.1f} GB. "
-            f"Free some space, ask for fewer records, or choose another output folder"
-        )
-
-
 def make_dataset_folder(folder: Path) -> None:
     """Make the folder and its ledger where they are not there, so that a power cut does not take their names."""
     missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     with writing(folder):
-        (folder / LEDGER).mkdir(parents=True, exist_ok=True)
-        for made in [folder, *(path.parent for path in missing)]:
-            fsync(made)
+        folder.mkdir(parents=True, exist_ok=True)
+        for made in missing:
+            fsync(made.parent)
+        make_folders(folder, folder / LEDGER)
 
 
 @contextmanager
@@ -154,14 +139,18 @@ def prepare(folder: Path, plan: Plan, *, keep_derived: bool) -> None:
         DatasetError: when something lies there that is no part of a dataset; it stays.
     """
     with writing(folder):
-        remove_unfinished(folder)
         ours = {LEDGER, SIGNALS, MANIFEST, *DERIVED}
         links = {name for name in (LEDGER, SIGNALS) if (folder / name).is_symlink()}
-        foreign = sorted({path.name for path in folder.iterdir()} - ours | links)
+        names = {path.name for path in folder.iterdir() if not is_temporary(path.name)}
+        foreign = sorted(names - ours | links)
         if foreign:
             raise DatasetError(f"{folder / foreign[0]} is no part of the dataset. Move it elsewhere and build again")
-        for name in () if keep_derived else (MANIFEST, *DERIVED):  # the manifest goes first
-            remove(folder / name)
+        remove_unfinished(folder)
+        if not keep_derived:
+            remove(folder / MANIFEST)
+            fsync(folder)  # so that no power cut brings it back without what it names
+            for name in DERIVED:
+                remove(folder / name)
         known = known_files(folder, plan)
         for stray in [*remove_strays(folder / LEDGER, known), *remove_strays(folder / SIGNALS, known)]:
             log_event(_log, logging.WARNING, "removed, for it is no part of the dataset", file=str(stray))

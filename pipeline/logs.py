@@ -2,8 +2,9 @@
 
 import json
 import logging
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,6 +38,20 @@ class _JsonLines(logging.Formatter):
         return json.dumps(known | getattr(record, "fields", {}), default=str)
 
 
+class _LogFile(logging.FileHandler):
+    """A log that cannot be written any more is said once, and ends nothing."""
+
+    _is_lost = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's own name
+        """Say so, once."""
+        if not self._is_lost:
+            self._is_lost = True
+            sys.stderr.write(
+                f"WARNING: {self.baseFilename} cannot be written: {sys.exc_info()[1]}. It goes on without\n"
+            )
+
+
 @contextmanager
 def logging_to(path: Path | None) -> Iterator[None]:
     """Append this program's events from INFO on to a file until the block ends, one JSON object a line.
@@ -50,7 +65,7 @@ def logging_to(path: Path | None) -> Iterator[None]:
     if path is None:
         yield
         return
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _LogFile(path, encoding="utf-8")
     handler.setFormatter(_JsonLines())
     logger = logging.getLogger(_PROGRAM)
     level = logger.level
@@ -61,4 +76,5 @@ def logging_to(path: Path | None) -> Iterator[None]:
     finally:
         logger.setLevel(level)
         logger.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):  # said before
+            handler.close()

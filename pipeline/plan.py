@@ -9,11 +9,8 @@ from pipeline.generators.checkpoint import checkpoint_sha256, published_checkpoi
 from pipeline.interpret.rules import RULE_SET
 from pipeline.measurement import MEASUREMENT_VERSION
 from pipeline.recipe import PUBLISHED_CHECKPOINT_SHA256, Recipe, make_recipe
-from pipeline.shards import DEFAULT_SHARD_RECORDS, MOST_SHARD_RECORDS, check_shard_records
+from pipeline.shards import DEFAULT_SHARD_RECORDS, MOST_SHARD_RECORDS, MOST_SHARDS, check_shard_records
 from pipeline.store.ledger import Plan
-
-MOST_SHARDS = 30_000
-"""The manifest names three files a shard, 150 bytes each, and is read only up to 16 MiB."""
 
 
 def plan_build(

@@ -68,7 +68,9 @@ def named_faults(error: ValidationError) -> str:
     if count > _MOST_FAULTS:
         return f"{count} faults"
     named = [
-        f"{printable('.'.join(map(str, fault['loc']))) or 'all of it'}: {fault['msg']}, got {_shown(fault['input'])}"
+        f"{printable('.'.join(map(str, fault['loc'])))}: {fault['msg']}, got {_shown(fault['input'])}"
+        if fault["loc"]
+        else fault["msg"]
         for fault in error.errors(include_url=False)[:5]
     ]
     return "; ".join([*named, *([f"and {count - 5} more"] if count > 5 else [])])

@@ -80,7 +80,7 @@ def count_opinions(folder: Path) -> int:
         DatasetError: when the file is there and cannot be read.
     """
     path = folder / SECOND_OPINION
-    return int(read_table(path, ["record_id"]).num_rows) if path.exists() else 0
+    return int(read_table(path, ["record_id"]).num_rows) if path.is_file() else 0
 
 
 def write_second_opinion(folder: Path, table: pa.Table, share: float) -> None:

@@ -12,6 +12,9 @@ DEFAULT_SHARD_RECORDS = 256
 MOST_SHARD_RECORDS = 8192
 """A worker holds a whole shard, 80 kB a record: 0.66 GB."""
 
+MOST_SHARDS = 30_000
+"""The manifest names three files a shard, 150 bytes each, and is read only up to 16 MiB."""
+
 
 @dataclass(frozen=True)
 class Shard:

@@ -27,8 +27,8 @@ def verify(dataset: Dataset) -> list[Problem]:
         return [Problem(MANIFEST, "is a subset's, in a folder that is none")]
     files = list(damaged_files(dataset.folder, dataset.manifest))
     damaged = {problem.thing for problem in files}
-    damage = Damage(dataset, damaged)
-    problems = [replace(problem, records=damage.records(problem.thing)) for problem in files]
+    damage = Damage(dataset, damaged) if files else None
+    problems = [replace(problem, records=damage.records(problem.thing)) for problem in files] if damage else []
     if MEASUREMENTS in damaged:
         return problems  # by which the signals would be checked; their files are as they were, or named
     try:

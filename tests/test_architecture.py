@@ -32,7 +32,7 @@ LAYERS = (
     ("engines", "normal", "regenerate", "report", "schemas"),
     ("release",),
     ("damage", "folder"),
-    ("finalise", "verify"),
+    ("finalise", "remaining", "verify"),
     ("build",),
     ("api", "measure_input"),
     ("cli",),

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,16 @@ import pytest
 import pipeline
 from pipeline.build import open_build
 from pipeline.dataset import Dataset, open_dataset
+from pipeline.engines.serial import SerialEngine
 from pipeline.errors import DatasetError, FoundryError, RecipeError
 from pipeline.finalise import finalise
 from pipeline.regenerate import regenerate
+from pipeline.shards import Shard
 from pipeline.store.files import all_files
+from pipeline.store.ledger import LedgerEntry
+from pipeline.store.signals import shard_file
 from pipeline.verify import verify
+from pipeline.worker import Worker
 from tests.conftest import build, planned
 
 PLAN: dict[str, Any] = {"records": 80, "seed": 7}
@@ -287,7 +293,7 @@ def test_an_altered_manifest_is_refused_and_made_again(
     shutil.copytree(dataset.folder, folder)
     path = folder / "dataset.json"
     path.write_text(path.read_text().replace(*change))
-    with pytest.raises(DatasetError, match="was altered"):
+    with pytest.raises(DatasetError, match=r"was altered|it has verdicts on"):
         open_dataset(folder)
     assert build(folder, shard_records=64, **PLAN).manifest.content_digest == dataset.manifest.content_digest
 
@@ -349,7 +355,7 @@ def test_two_builds_into_one_folder(tmp_path: Path) -> None:
 
 def test_too_little_disk_is_refused_before_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=10**6)
-    monkeypatch.setattr("pipeline.folder.shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr("pipeline.remaining.shutil.disk_usage", lambda _: usage)
     with pytest.raises(DatasetError, match=r"0\.0 GB free, and 2000 records may need 0\.3 GB"):
         build(tmp_path / "d")
     assert not (tmp_path / "d").exists()
@@ -379,3 +385,143 @@ def test_records_that_do_not_exist_are_refused(dataset: Dataset) -> None:
     for record in (-1, 80):
         with pytest.raises(FoundryError, match="records are 0 to 79"):
             regenerate(dataset, record)
+
+
+def test_a_killed_repair_keeps_what_it_has_made(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "d"
+    build(folder, shard_records=32, **PLAN)
+    shutil.rmtree(folder / "signals.zarr")
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.finalise._all_entries", raises(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            build(folder, shard_records=32, **PLAN)
+    caplog.set_level("INFO", "pipeline")
+    caplog.clear()
+    again = build(folder, shard_records=32, **PLAN)
+    assert not [message for message in caplog.messages if message.startswith("shard made")]
+    assert again.manifest.content_digest == dataset.manifest.content_digest
+    assert not verify(again)
+
+
+def raises(error: BaseException) -> Any:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+def test_a_shard_that_is_overwritten_after_its_commit_is_not_accepted_by_a_repair(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a worker of another instruction set that was late."""
+    folder = tmp_path / "d"
+    shutil.copytree(dataset.folder, folder)
+    (folder / "ledger" / "shard-00001.json").unlink()
+    stock = SerialEngine.run
+
+    def overwritten(engine: SerialEngine, shard: Shard) -> LedgerEntry:
+        entry = stock(engine, shard)
+        path = shard_file(folder, shard)
+        path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:])
+        return entry
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SerialEngine, "run", overwritten)
+        with pytest.raises(DatasetError, match="c/1/0/0 is missing or damaged"):
+            build(folder, shard_records=64, **PLAN)
+    assert not verify(build(folder, shard_records=64, **PLAN))
+
+
+def test_a_repair_on_another_instruction_set_makes_everything_anew(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "d"
+    shutil.copytree(dataset.folder, folder)
+    (folder / "signals.zarr" / "signal" / "c" / "1" / "0" / "0").unlink()
+    stock = Worker._signals
+    monkeypatch.setattr(Worker, "_signals", lambda *arguments: stock(*arguments) ^ 1)
+    other = build(folder, shard_records=64, **PLAN)
+    assert other.manifest.content_digest != dataset.manifest.content_digest
+    assert not verify(other)
+    assert other.manifest.content_digest in (folder / "release" / "README.md").read_text()
+    assert np.array_equal(other.signals[:64], dataset.signals[:64])
+
+
+def test_nothing_behind_a_link_is_touched(tmp_path: Path, dataset: Dataset) -> None:
+    folder, outside = tmp_path / "d", tmp_path / "outside"
+    shutil.copytree(dataset.folder, folder)
+    shutil.move(folder / "signals.zarr", outside)
+    for name in ("mine.partial", ".0123456789abcdef.tmp"):
+        (outside / name).write_text("precious")
+    (folder / "signals.zarr").symlink_to(outside)
+    with pytest.raises(DatasetError, match=r"signals\.zarr is no part of the dataset"):
+        build(folder, shard_records=64, **PLAN)
+    assert {path.name for path in outside.iterdir()} >= {"mine.partial", ".0123456789abcdef.tmp", "zarr.json"}
+
+
+def break_ledger(folder: Path) -> None:
+    shutil.rmtree(folder / "ledger")
+    (folder / "ledger").touch()
+
+
+def break_plan_and_manifest(folder: Path) -> None:
+    (folder / "dataset.json").write_text("{}")
+    (folder / "ledger" / "plan.json").write_text("")
+
+
+def lead_nowhere(folder: Path) -> None:
+    (folder / "release" / "x").symlink_to("/nonexistent")
+
+
+def make_unreadable(folder: Path) -> None:
+    """A folder in the place of a file cannot be read by anybody, not even by root."""
+    (folder / "release" / "README.md").unlink()
+    (folder / "release" / "README.md").mkdir()
+    (folder / "second_opinion.parquet").unlink()
+    (folder / "second_opinion.parquet").mkdir()
+
+
+def empty_normal(folder: Path) -> None:
+    shutil.rmtree(folder / "normal")
+    (folder / "normal").mkdir()
+    (folder / "signals.zarr" / "signal" / "c" / "0" / "0" / "0").unlink()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [break_ledger, break_plan_and_manifest, lead_nowhere, make_unreadable, empty_normal],
+    ids=lambda f: f.__name__,
+)
+def test_several_things_broken_at_once_are_put_right(
+    tmp_path: Path, dataset: Dataset, spoil: Callable[[Path], None]
+) -> None:
+    folder = tmp_path / "d"
+    shutil.copytree(dataset.folder, folder)
+    spoil(folder)
+    again = build(folder, shard_records=64, **PLAN)
+    assert again.manifest.content_digest == dataset.manifest.content_digest
+    assert not verify(again)
+
+
+def test_a_full_disk_does_not_keep_a_repair_from_what_needs_little(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=10**6)
+    monkeypatch.setattr("pipeline.remaining.shutil.disk_usage", lambda _: usage)
+    folder = tmp_path / "d"
+    shutil.copytree(dataset.folder, folder)
+    (folder / "second_opinion.parquet").unlink()
+    assert not verify(build(folder, shard_records=64, **PLAN))
+    (folder / "normal" / "measurements.parquet").unlink()
+    with pytest.raises(DatasetError, match=r"0\.0 GB free"):
+        build(folder, shard_records=64, **PLAN)
+
+
+def test_a_plan_of_which_nothing_tells_is_said_to_be_lost(tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    (folder / "ledger").mkdir(parents=True)
+    (folder / "ledger" / "plan.json").write_text("")
+    with pytest.raises(DatasetError, match=r"plan\.json is damaged.*Build into a new folder"):
+        build(folder, records=32)

@@ -181,7 +181,9 @@ def follow(course: Course, folder: Path, failures: list[str]) -> Dataset:
         def make(build: Build, engine: Engine, go: Go = go) -> None:
             shards = [shard for shard in build.pending for _ in range(1 + (shard.index in go.twice))]
             shards.sort(key=lambda shard: go.order.index(shard.index))
-            make_shards(replace(build, pending=shards), Troubled(engine, go, failures))
+            make_shards(
+                replace(build, remaining=replace(build.remaining, pending=shards)), Troubled(engine, go, failures)
+            )
 
         try:
             with failing_steps(go.step_fails, failures):

@@ -2,12 +2,13 @@
 
 import ast
 import logging
+import signal
 from pathlib import Path
 
 import pytest
 
 from pipeline import errors
-from pipeline.cli import main
+from pipeline.cli import _Stop, main
 from pipeline.logs import log_event, logging_to
 from tests.bad_day import Fault, Surroundings, events
 
@@ -130,3 +131,39 @@ def test_without_debug_it_is_one_line_that_names_shard_and_records(tmp_path: Pat
     last = said.strip().splitlines()[-1]
     assert last.startswith("ecg-foundry: error: 1 shard(s) could not be made: shard-00001 (records 32 to 63): ")
     assert "ValueError: a fault of the test's" in last
+
+
+def test_a_log_that_is_lost_is_said_once_and_ends_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logger = logging.getLogger("pipeline.somewhere")
+    with logging_to(Path("/dev/full")):
+        for attempt in range(3):
+            log_event(logger, logging.INFO, "shard made", attempt=attempt)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "/dev/full cannot be written" in said
+
+
+def test_a_second_signal_cuts_nothing_short_but_one_is_never_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first may come where Python drops what it raises, as in the callback of a weak reference."""
+    now = [100.0]
+    monkeypatch.setattr("pipeline.cli.monotonic", lambda: now[0])
+    stop = _Stop()
+    with pytest.raises(KeyboardInterrupt, match="143"):
+        stop(signal.SIGTERM, None)
+    now[0] += 5
+    stop(signal.SIGINT, None)
+    now[0] += 6
+    with pytest.raises(KeyboardInterrupt, match="130"):
+        stop(signal.SIGINT, None)
+
+
+def test_a_log_in_a_loop_of_links_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x").symlink_to(tmp_path / "y")
+    (tmp_path / "y").symlink_to(tmp_path / "x")
+    for log, out in (("x", "dataset"), ("log.jsonl", "x"), ("dataset", "dataset")):
+        arguments = ["build", "--records", "32", "--engine", "serial", "--log", str(tmp_path / log)]
+        assert main([*arguments, "--out", str(tmp_path / out)]) in {3, 4}
+        assert capsys.readouterr().err.count("\n") == 1
+        assert not (tmp_path / "dataset").exists()

@@ -80,7 +80,6 @@ def test_leftovers_of_a_killed_writer_go(store: Path) -> None:
     shard = shard_file(store, Shard(0, 0, 64))
     shard.parent.mkdir(parents=True)
     (shard.parent / ".0123456789abcdef.tmp").write_bytes(b"half")
-    (store / "signals.zarr" / "zarr.abc.partial").write_bytes(b"half")
     (store / ".fedcba9876543210.tmp").mkdir()
     (store / ".fedcba9876543210.tmp" / "normal").write_bytes(b"half")
     remove_unfinished(store)

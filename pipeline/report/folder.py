@@ -40,7 +40,7 @@ def make_report(dataset: Dataset, out: Path | None = None) -> str:
     place = Path(os.path.realpath(folder))  # behind a link, the link stays
     _check(place, dataset.folder)
     records = read_records(dataset)
-    asked = (dataset.folder / SECOND_OPINION).exists()
+    asked = (dataset.folder / SECOND_OPINION).is_file()
     opinion = read_table(dataset.folder / SECOND_OPINION, SECOND_OPINION_SCHEMA.names) if asked else None
     found = statistics(records, opinion)
     figures = draw_figures(records, found)

@@ -110,7 +110,7 @@ def creating(path: Path) -> Iterator[Path]:
         try:
             path.hardlink_to(temporary)
         except OSError as error:
-            if error.errno not in _NO_LINKS or path.exists():
+            if error.errno not in _NO_LINKS:
                 raise
             temporary.replace(path)
         fsync(path.parent)
@@ -158,13 +158,20 @@ def _install(new: Path, folder: Path) -> None:
     """Move files into the same places of another folder, durably; those that are there and alike stay untouched."""
     for file in all_files(new):
         path = folder / file.relative_to(new)
-        if path.is_file() and not path.is_symlink() and filecmp.cmp(file, path, shallow=False):
+        if _are_alike(file, path):
             continue
         make_folders(folder, path.parent)
         if path.is_dir():
             remove(path)
         file.replace(path)
         fsync(path.parent)
+
+
+def _are_alike(file: Path, path: Path) -> bool:
+    try:
+        return path.is_file() and not path.is_symlink() and filecmp.cmp(file, path, shallow=False)
+    except OSError:  # what cannot be read is best replaced
+        return False
 
 
 def remove_strays(folder: Path, known: Collection[Path]) -> list[Path]:
@@ -222,6 +229,6 @@ def all_files(folder: Path) -> list[Path]:
 
 
 def bytes_on_disk(path: Path) -> int:
-    """Size of a file, or of every file below a folder; 0 where there is nothing."""
-    files = all_files(path) if path.is_dir() else [path] if path.is_file() else []
-    return sum(file.stat().st_size for file in files)
+    """Size of a file, or of every file below a folder; 0 where there is nothing, and for links."""
+    files = all_files(path) if path.is_dir() and not path.is_symlink() else [path] if path.exists() else []
+    return sum(file.lstat().st_size for file in files)

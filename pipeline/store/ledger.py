@@ -129,7 +129,10 @@ def committed_entry(folder: Path, plan: Plan, shard: Shard) -> LedgerEntry | Non
     entry = known_entry(folder, plan, shard)
     if entry is None:
         return None
-    whole = all(file_entry(path) == known for path, known in _files(folder, shard, entry).items())
+    try:
+        whole = all(file_entry(path) == known for path, known in _files(folder, shard, entry).items())
+    except OSError:  # what cannot be read is no use either
+        return None
     return entry if whole else None
 
 

@@ -136,9 +136,8 @@ def read_signals(folder: Path, start: int, stop: int) -> NDArray[np.int16]:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what a killed process left half-written: our files, and the `*.partial` ones of Zarr's metadata."""
-    left = [path for path in folder.rglob(f".*{TEMPORARY}") if is_temporary(path.name)]
-    for path in [*left, *(folder / SIGNALS).rglob("*.partial")]:
+    """Remove what a killed process left half-written."""
+    for path in [path for path in folder.rglob(f".*{TEMPORARY}") if is_temporary(path.name)]:
         remove(path)
 
 

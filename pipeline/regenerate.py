@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -180,7 +181,7 @@ class Regenerator:
         """
         table = self._dataset.measurements()
         source = table[SOURCE_RECORD_ID.name].to_numpy() if SOURCE_RECORD_ID.name in table.column_names else None
-        sources = records if source is None else source[records]
+        sources = records if source is None else _checked(source, self._dataset)[records]
         samples, rows_differ, beyond = np.zeros(len(records), np.int64), *np.zeros((2, len(records)), bool)
         largest, columns = 0, Counter[str]()
         # Ascending numbers have those of a block side by side, in a subset too.
@@ -261,6 +262,13 @@ def _check_code(dataset: Dataset) -> None:
             f"program of {GENERATION_VERSION}, {MEASUREMENT_VERSION} and {RULE_SET}. Make its records again with the "
             f"version of this program that made it"
         )
+
+
+def _checked(sources: NDArray[Any], dataset: Dataset) -> NDArray[np.int64]:
+    records = dataset.manifest.recipe.records
+    if len(sources) and not (sources.dtype == np.int64 and sources.min() >= 0 and sources.max() < records):
+        raise DatasetError(f"{dataset.folder} names sources that are no records of its recipe. Verify it")
+    return sources
 
 
 def _origin(dataset: Dataset) -> Origin | None:

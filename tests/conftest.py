@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from pipeline import worker
 from pipeline.build import build_dataset
 from pipeline.dataset import Dataset
+from pipeline.generators import Generator, load_generator
 from pipeline.plan import plan_build
+from pipeline.recipe import Recipe
 from pipeline.second_opinion import DEFAULT_SHARE
 from pipeline.shards import DEFAULT_SHARD_RECORDS
 from pipeline.store.ledger import Plan
@@ -43,6 +46,18 @@ def planned(shard_records: int = DEFAULT_SHARD_RECORDS, checkpoint: Path | None 
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """Eighty real records in two shards; tests must not change it."""
     return build(tmp_path_factory.mktemp("shared") / "dataset", records=80, seed=7, shard_records=64)
+
+
+@pytest.fixture(scope="session")
+def published_generator() -> Generator:
+    """Loaded once: it takes as long as to make 200 records."""
+    return load_generator(Recipe())
+
+
+@pytest.fixture
+def one_generator(monkeypatch: pytest.MonkeyPatch, published_generator: Generator) -> None:
+    """Every worker in this process has the same."""
+    monkeypatch.setattr(worker, "load_generator", lambda *_: published_generator)
 
 
 @pytest.fixture

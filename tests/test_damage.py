@@ -127,10 +127,8 @@ def lost_rows(name: str, folder: Path, whole: Dataset) -> set[int]:
     return {i for i in range(len(rows)) if len(found) != len(rows) or found[i] != rows[i]}
 
 
-@pytest.mark.parametrize(
-    "number",
-    [pytest.param(40, id="40"), pytest.param(500, id="500", marks=(pytest.mark.bad_day, pytest.mark.timeout(1200)))],
-)
+@pytest.mark.parametrize("number", [20, pytest.param(500, marks=(pytest.mark.bad_day, pytest.mark.timeout(1200)))])
+@pytest.mark.usefixtures("one_generator")
 def test_random_damage_is_found_named_and_put_right(
     tmp_path: Path, whole: Dataset, number: int, record_property: Callable[[str, object], None]
 ) -> None:

@@ -25,8 +25,6 @@ from pipeline.digest import digests
 from pipeline.engines import Engine
 from pipeline.engines.ray import _connect
 from pipeline.errors import WorkerError
-from pipeline.generators import load_generator
-from pipeline.recipe import Recipe
 from pipeline.shards import BLOCK, Shard
 from pipeline.store.ledger import LedgerEntry, part_file
 from pipeline.store.signals import shard_file
@@ -223,13 +221,6 @@ def witness(tmp_path_factory: pytest.TempPathFactory) -> Witness:
     return Witness(build(folder, records=MOST, seed=SEED, shard_records=MOST, release=False, second_opinion=0.0))
 
 
-@pytest.fixture
-def one_generator(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every worker in this process has the same: to load one takes as long as to make 200 records."""
-    generator = load_generator(Recipe())
-    monkeypatch.setattr(worker, "load_generator", lambda *_: generator)
-
-
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     """One Ray cluster of three cores for every build; engines join what they find started."""
@@ -238,18 +229,12 @@ def cluster() -> Iterator[None]:
     ray.shutdown()
 
 
-def few_and_many(few: int, many: int) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize(
-        "examples", [pytest.param(few, id="few"), pytest.param(many, id="many", marks=pytest.mark.bad_day)]
-    )
-
-
 CALM = Go("serial", None, (3, 2, 1, 0), *(frozenset[int](),) * 3, frozenset(), None)
 LOST_AND_TWICE = replace(CALM, twice=frozenset(range(4)), answer_lost=frozenset({0, 1, 2}))
 DYING = replace(CALM, step_fails=frozenset({(0, True), (2, True), (3, False), (5, True)}), stopped_after=5)
 
 
-@few_and_many(6, 100)
+@pytest.mark.parametrize("examples", [3, pytest.param(100, marks=pytest.mark.bad_day)])
 @pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("one_generator")
 @pytest.mark.filterwarnings("ignore::tqdm.TqdmWarning")  # a shard given to two workers counts twice
@@ -273,18 +258,16 @@ def test_shards_orders_and_failures_change_nothing(
     record_property("bad_day_figure", f"determinism: {builds} builds {over}, {len(failures)} failures: one digest")
 
 
-@few_and_many(0, 25)
+@pytest.mark.bad_day
 @pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("cluster", "one_generator")
 @pytest.mark.filterwarnings("ignore::tqdm.TqdmWarning")
-def test_engines_and_workers_change_nothing(
-    examples: int, witness: Witness, tmp_path: Path, record_property: Record
-) -> None:
+def test_engines_and_workers_change_nothing(witness: Witness, tmp_path: Path, record_property: Record) -> None:
     folders, failures = map(str, range(10**6)), list[str]()
     builds = 0
     three_workers = replace(LOST_AND_TWICE, engine="ray", workers=3, stopped_after=6)
 
-    @settings(SLOW, max_examples=max(1, examples), phases=SLOW.phases if examples else [Phase.explicit])
+    @settings(SLOW, max_examples=25)
     @example(Course(MOST, BLOCK, 0, (three_workers,)))
     @given(courses([("ray", 1), ("ray", 2), ("ray", 3), ("serial", None)], most_goes=2))
     def holds(course: Course) -> None:
@@ -293,12 +276,8 @@ def test_engines_and_workers_change_nothing(
         builds += 1
 
     holds()
-    by = (
-        f"{builds} builds by 1 to 3 Ray workers, gone on with by another engine"
-        if examples
-        else "1 build by 3 Ray workers, gone on with by the serial one"
-    )
-    record_property("bad_day_figure", f"determinism: {by}, {len(failures)} failures: one digest")
+    by = "by 1 to 3 Ray workers, gone on with by another engine"
+    record_property("bad_day_figure", f"determinism: {builds} builds {by}, {len(failures)} failures: one digest")
 
 
 SWITCHES = {

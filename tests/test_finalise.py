@@ -114,6 +114,7 @@ FOREIGN = "is of another recipe, checkpoint or version of the program"
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
+@pytest.mark.usefixtures("one_generator")
 def test_what_is_not_the_plans_is_refused_by_name_and_put_right_by_the_build(
     committed: Path, dataset: Dataset, spoil: Callable[[Path], None], reason: str
 ) -> None:

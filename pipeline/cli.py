@@ -6,13 +6,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
 from time import monotonic
 
 from pipeline.errors import FAULT, DatasetError, FoundryError, InputError, RecipeError
-from pipeline.logs import logging_to
+from pipeline.logs import logging_to, on_one_line
 from pipeline.second_opinion import DEFAULT_SHARE
 from pipeline.shards import DEFAULT_SHARD_RECORDS
 
@@ -39,30 +40,63 @@ def one_line(program: str, command: Callable[[], int], *, debug: bool = False, g
         debug: let the traceback through.
         goes_on: whether the command, once stopped, goes on where it was when it is run again.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller, and a data file would take its number
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - until the end
     screen = logging.StreamHandler()
     screen.setLevel(logging.WARNING)  # whatever a log file takes besides
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING, handlers=[screen])
     stop = _Stop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN  # by nohup
+    for number in (signal.SIGINT, signal.SIGTERM, *([] if ignored else [signal.SIGHUP])):
         signal.signal(number, stop)
     try:
-        return command()
+        _check_current_folder()
+        status = command()
+        sys.stdout.flush()  # now, while what is wrong with it can be said
     except KeyboardInterrupt as interrupt:
         again = "; run the same command again to go on" if goes_on else ""
-        print(f"{program}: stopped{again}", file=sys.stderr)
+        with suppress(OSError):
+            print(f"{program}: stopped{again}", file=sys.stderr)
         return int(interrupt.args[0]) if interrupt.args else 128 + signal.SIGINT
     except Exception as error:  # the outermost boundary: what is not told here ends in a traceback
         if debug:
             raise
         reason, status = _reason(error)
-    print(f"{program}: error: {' '.join(reason.split())}", file=sys.stderr)
+    else:
+        return status
+    with suppress(OSError):
+        print(f"{program}: error: {on_one_line(reason)}", file=sys.stderr)
     return status
+
+
+def _output_is_lost() -> bool:
+    """Whether standard output's reader has gone, or its disk is full; what is still to be shown goes nowhere."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - or the flush at exit fails again
+        return True
+    return False
+
+
+def _check_current_folder() -> None:
+    """Refuse to begin where libraries meet a folder that is gone, each in its own way."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise FoundryError("the current folder is gone. Change to one that exists") from error
 
 
 def _reason(error: Exception) -> tuple[str, int]:
     """What to say of an error, and the exit status."""
     if isinstance(error, FoundryError):
         return str(error), error.exit_code
+    if isinstance(error, MemoryError):
+        return "not enough memory. Free some, or raise the limit of the shell (ulimit -v)", FoundryError.exit_code
+    if isinstance(error, OSError) and _output_is_lost():
+        reason = f"standard output cannot be written: {error.strerror}. What was to be done before it is done"
+        return reason, FoundryError.exit_code
     if isinstance(error, OSError | UnicodeError):
         return f"{error}. Check the path, its permissions and the free space", FoundryError.exit_code
     kind = type(error).__name__
@@ -93,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="ecg-foundry",
         description="Synthetic 12-lead ECG datasets: generated, measured, filtered, released. Not for clinical use.",
         epilog="Exit status: 0 well, 1 other, 2 recipe or arguments, 3 input, 4 dataset, 5 shards that keep failing, "
-        "6 no worker, 70 a fault of the program, 130 or 143 stopped.",
+        "6 no worker, 70 a fault of the program, 129, 130 or 143 stopped.",
     )
     parser.add_argument("--version", action="version", version=f"ecg-foundry {version('ecg-foundry')}")
     parser.add_argument("--debug", action="store_true", help="show a traceback with an error")

@@ -15,18 +15,32 @@ from pipeline.columns import RECORD_ID, SIGNAL_SHA256, SOURCE_RECORD_ID, TABLE_S
 from pipeline.dataset import MANIFEST, Dataset, Manifest
 from pipeline.digest import signal_sha256
 from pipeline.errors import DatasetError
+from pipeline.logs import on_one_line
 from pipeline.normal import NORMAL
 from pipeline.progress import tracked
 from pipeline.release.package import RELEASE, SIGNALS_ZIP
 from pipeline.shards import Shard, plan_shards
 from pipeline.store.files import all_files, content_entry, file_entry, read_verified
 from pipeline.store.ledger import part_file, shard_files
+from pipeline.store.outside import check_plain
 from pipeline.store.signals import SIGNALS, metadata_files, read_signals, shard_file
 from pipeline.store.tables import MEASUREMENTS, parse_table, read_table
 from pipeline.store.threads import in_threads
 
 _COPIES = {"": "", NORMAL: NORMAL, f"{RELEASE}/all": "", f"{RELEASE}/{NORMAL}": NORMAL}
 """Where a dataset's folder holds signals and rows, and what they are a copy of: everything, or the normal records."""
+
+_NO_ARCHIVE = (
+    DatasetError,
+    OSError,
+    KeyError,
+    ValueError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    zipfile.BadZipFile,
+)
+"""What zipfile says of files that are none, and we of what is no file."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +54,7 @@ class Problem:
 
     def __str__(self) -> str:
         """One line."""
-        return f"{self.thing}: {self.reason}{named_records(self.records)}"
+        return on_one_line(f"{self.thing}: {self.reason}{named_records(self.records)}")
 
 
 def named_records(records: Sequence[int]) -> str:
@@ -141,7 +155,7 @@ class Damage:
         whole = MEASUREMENTS not in self._names
         try:
             rows = read_table(self._folder / MEASUREMENTS) if whole else self._joined_parts()
-        except DatasetError:
+        except (DatasetError, OSError, ValueError):
             return None
         return rows if set(rows.column_names) >= set(TABLE_SCHEMA.names) else None
 
@@ -160,15 +174,19 @@ class Damage:
 
     def _is_packed(self, archive: Path, copy: str, shard: Shard) -> bool:
         """Whether a release's archive holds a shard's file as it is in the dataset."""
+        whole = self._manifest.files[archive.relative_to(self._folder).as_posix()]
         source = shard_file(self._folder / _COPIES[copy], shard)
         entry = self._manifest.files.get(source.relative_to(self._folder).as_posix())
         try:
+            check_plain(self._folder, archive)
+            if archive.stat().st_size > 2 * whole.bytes:
+                return False  # as large as a hostile list of contents may be
             with zipfile.ZipFile(archive) as packed:
                 member = packed.getinfo(source.relative_to(self._folder / _COPIES[copy] / SIGNALS).as_posix())
                 if member.compress_type != zipfile.ZIP_STORED or not entry or member.file_size != entry.bytes:
                     return False  # and it may be a bomb
                 return content_entry(packed.read(member)) == entry
-        except (OSError, KeyError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile):
+        except _NO_ARCHIVE:
             return False
 
 

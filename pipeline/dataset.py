@@ -17,7 +17,7 @@ from pipeline.shards import MOST_SHARDS
 from pipeline.store.documents import Document, Sha256, ShardRecords, Words, read_document
 from pipeline.store.files import FileEntry
 from pipeline.store.ledger import Plan, plan_file
-from pipeline.store.signals import open_signals, read_signals
+from pipeline.store.signals import SIGNALS, open_signals, read_signals
 from pipeline.store.tables import MEASUREMENTS, count_values, read_table
 
 MANIFEST = "dataset.json"
@@ -203,6 +203,20 @@ def check_output(out: Path, source: Path) -> None:
         raise InputError(f"{path} is there and is no file. {remedy}")
     if path.exists() and ((source.exists() and path.samefile(source)) or given in real.parents):
         raise InputError(f"{path} is part of the input. {remedy}")
-    for parent in real.parents:
-        if (parent / MANIFEST).exists() or plan_file(parent).exists():
-            raise InputError(f"{parent} is a dataset, in which a foreign file is damage. {remedy}")
+    check_outside(path)
+
+
+def check_outside(out: Path) -> None:
+    """Refuse to write anything into a dataset.
+
+    Args:
+        out: the file or folder to write, which may itself be a dataset.
+
+    Raises:
+        InputError: names the dataset that is above it.
+    """
+    for parent in Path(os.path.realpath(out)).parents:
+        if plan_file(parent).exists() or ((parent / MANIFEST).exists() and (parent / SIGNALS).exists()):
+            raise InputError(
+                f"{parent} is a dataset, in which a foreign file is damage. Choose another place for the output"
+            )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.dataset import MANIFEST, Manifest, open_dataset, plan_of
+from pipeline.dataset import MANIFEST, Manifest, check_outside, open_dataset, plan_of
 from pipeline.errors import DatasetError
 from pipeline.logs import log_event
 from pipeline.normal import NORMAL
@@ -41,6 +41,7 @@ def check_folder(folder: Path, plan: Plan) -> Plan | None:
     """The plan of the dataset that is there, if it is one that this plan may finish, repair or extend."""
     if os.path.lexists(folder) and not folder.is_dir():
         raise DatasetError(f"{folder} is a file, or a link that leads nowhere. Choose a folder for the dataset")
+    check_outside(folder)
     existing = _existing_plan(folder, plan)
     if existing is not None:
         _check_same(folder, existing, plan)
@@ -50,14 +51,19 @@ def check_folder(folder: Path, plan: Plan) -> Plan | None:
 
 
 def _existing_plan(folder: Path, plan: Plan) -> Plan | None:
-    """The plan in the ledger, or, where that is lost, in the manifest; or the one asked for, if shards are of it."""
-    faults: list[DatasetError] = []
+    """The plan in the ledger or in the manifest; where both are lost the one asked for, if shards are of it.
+
+    Where they are not the same, one of them is another dataset's, and the one that is asked for tells which.
+    """
+    plans, faults = list[Plan](), list[DatasetError]()
     for path, read in ((plan_file(folder), _plan_in_ledger), (folder / MANIFEST, _plan_in_manifest)):
         if os.path.lexists(path):
             try:
-                return read(folder)
+                plans.append(read(folder))
             except DatasetError as error:
                 faults.append(error)
+    if plans:
+        return next((each for each in plans if each.seal() == plan.seal()), plans[0])
     if faults and not any(known_entry(folder, plan, shard) for shard in plan.shards()):
         raise DatasetError(f"{str(faults[0]).partition('. ')[0]}. Build into a new folder") from faults[0]
     return plan if faults else None

@@ -12,6 +12,11 @@ _PROGRAM = "pipeline"
 """Every logger of this program is below this one; what other libraries say stays out of the file."""
 
 
+def on_one_line(text: str) -> str:
+    """A text with names from outside, without what breaks a line or steers a terminal."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in " ".join(text.split()))
+
+
 def log_event(logger: logging.Logger, level: int, event: str, **fields: object) -> None:
     """Log an event with its fields, `shard failed: shard=shard-00003 attempt=1`.
 
@@ -22,7 +27,7 @@ def log_event(logger: logging.Logger, level: int, event: str, **fields: object) 
         fields: with what; values that JSON knows.
     """
     text = " ".join(f"{name}={value}" for name, value in fields.items())
-    logger.log(level, "%s: %s", event, " ".join(text.split()), extra={"event": event, "fields": fields})
+    logger.log(level, "%s: %s", event, on_one_line(text), extra={"event": event, "fields": fields})
 
 
 class _JsonLines(logging.Formatter):

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.columns import RECORD_ID, SOURCE_RECORD_ID
+from pipeline.columns import RECORD_ID, SOURCE_RECORD_ID, SUBSET_SCHEMA, TABLE_SCHEMA
 from pipeline.dataset import Dataset, open_dataset
 from pipeline.errors import DatasetError, RecipeError
 from pipeline.generators import GENERATION_VERSION, generate_block, load_generator
@@ -20,6 +20,7 @@ from pipeline.interpret.rules import RULE_SET
 from pipeline.leads import SAMPLES, STORED_LEADS
 from pipeline.measurement import MEASUREMENT_VERSION
 from pipeline.progress import tracked
+from pipeline.recipe import printable
 from pipeline.rows import stored_rows
 from pipeline.shards import BLOCK
 from pipeline.store.signals import read_signals
@@ -42,6 +43,7 @@ _ROUNDING = 1e-5
 _TAKING_PART = ("numpy", "scipy", "torch")
 """Libraries whose arithmetic is in signals and rows. The others store them without loss, in whatever version."""
 _SAMPLES = len(STORED_LEADS) * SAMPLES
+_NOT_BUILT = "Run the build of its dataset again, or get it again"
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class Comparison:
             self.made_on != self.here
             and self.largest_difference_uv <= LARGEST_UV
             and self.differing_samples <= samples
-            and self.rows_beyond_rounding <= max(1, SHARE_OF_ROWS * self.records)
+            and self.rows_beyond_rounding <= SHARE_OF_ROWS * self.records
         )
 
     def outcome(self) -> str:
@@ -108,7 +110,7 @@ class Comparison:
             "Between equals nothing may differ"
             if self.made_on == self.here
             else f"More than {LARGEST_UV} µV on {_percent(SHARE_OF_SAMPLES)} of samples and a change in "
-            f"{_percent(SHARE_OF_ROWS)} of rows is no rounding"
+            f"{_percent(SHARE_OF_ROWS)} of rows is no rounding{self._too_few()}"
         )
         first = sorted({*self.differing_signals, *self.differing_rows})[:3]
         raise DatasetError(
@@ -116,6 +118,10 @@ class Comparison:
             f"{self._differences()}. {self._where()}. {expected}. "
             f"Try another machine; if it says the same, build into a new folder"
         )
+
+    def _too_few(self) -> str:
+        few = SHARE_OF_ROWS * self.records < 1 and self.rows_beyond_rounding
+        return "; one row among so few may be, which 200 records or more will tell" if few else ""
 
     def _differences(self) -> str:
         signals = f"{len(self.differing_signals):,} of {self.records:,} signals differ"
@@ -177,11 +183,10 @@ class Regenerator:
             records: (n,) their numbers in the dataset, ascending.
 
         Raises:
-            DatasetError: when signals or rows cannot be read.
+            DatasetError: when signals or rows cannot be read, or the rows are not such as a build writes.
         """
         table = self._dataset.measurements()
-        source = table[SOURCE_RECORD_ID.name].to_numpy() if SOURCE_RECORD_ID.name in table.column_names else None
-        sources = records if source is None else _checked(source, self._dataset)[records]
+        sources = _sources(self._dataset, table)[records]
         samples, rows_differ, beyond = np.zeros(len(records), np.int64), *np.zeros((2, len(records)), bool)
         largest, columns = 0, Counter[str]()
         # Ascending numbers have those of a block side by side, in a subset too.
@@ -264,10 +269,25 @@ def _check_code(dataset: Dataset) -> None:
         )
 
 
-def _checked(sources: NDArray[Any], dataset: Dataset) -> NDArray[np.int64]:
-    records = dataset.manifest.recipe.records
-    if len(sources) and not (sources.dtype == np.int64 and sources.min() >= 0 and sources.max() < records):
-        raise DatasetError(f"{dataset.folder} names sources that are no records of its recipe. Verify it")
+def _sources(dataset: Dataset, table: pa.Table) -> NDArray[np.int64]:
+    """The numbers under which records were generated: their own, or in a subset those in the dataset it was taken from.
+
+    Raises:
+        DatasetError: when the table is none of a dataset or of a subset of normal records.
+    """
+    is_subset = dataset.manifest.kind == "subset"
+    if table.schema.names != (SUBSET_SCHEMA if is_subset else TABLE_SCHEMA).names:
+        odd = sorted(set(table.schema.names) ^ set((SUBSET_SCHEMA if is_subset else TABLE_SCHEMA).names))
+        named = printable(", ".join(odd)) or "their order"
+        raise DatasetError(f"{dataset.folder} has other columns than its version writes ({named}). {_NOT_BUILT}")
+    if not is_subset:
+        return np.arange(table.num_rows)
+    sources: NDArray[np.int64] = table[SOURCE_RECORD_ID.name].to_numpy()
+    bounded = np.concatenate([[-1], sources, [dataset.manifest.recipe.records]])
+    if not (np.diff(bounded) > 0).all():  # a NaN for null included
+        raise DatasetError(f"{dataset.folder} names sources that are not records of its recipe in order. {_NOT_BUILT}")
+    if not pc.all(pc.equal(table["verdict"], "Normal"), min_count=0).as_py():
+        raise DatasetError(f"{dataset.folder} has records that are not Normal. {_NOT_BUILT}")
     return sources
 
 
@@ -295,8 +315,9 @@ def _differing_columns(stored: pa.Table, again: pa.Table) -> Iterator[tuple[str,
             continue
         if pa.types.is_floating(one.type):
             left, right = (np.array(column.to_pylist(), np.float64) for column in (one, other))  # with NaN for null
-            differs = (left != right) & ~(np.isnan(left) & np.isnan(right))
-            yield name, differs, ~np.isclose(left, right, rtol=_ROUNDING, equal_nan=True)
+            missing = pc.not_equal(pc.is_null(one), pc.is_null(other)).to_numpy()
+            differs = missing | (left != right) & ~(np.isnan(left) & np.isnan(right))
+            yield name, differs, missing | ~np.isclose(left, right, rtol=_ROUNDING, equal_nan=True)
         else:
             differs = np.array([a != b for a, b in zip(one.to_pylist(), other.to_pylist(), strict=True)])
             yield name, differs, differs

@@ -28,7 +28,7 @@ def schema_files() -> dict[str, str]:
 def main() -> None:
     """Write the files into the folder given."""
     for name, text in schema_files().items():
-        (Path(sys.argv[1]) / name).write_text(text)
+        (Path(sys.argv[1]) / name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

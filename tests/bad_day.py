@@ -142,7 +142,7 @@ def assert_plain_rerun_finishes(here: Surroundings, dataset: Dataset, log: Path)
 
 def events(log: Path) -> Iterator[dict[str, Any]]:
     """The lines of a log."""
-    return map(json.loads, log.read_text().splitlines()) if log.exists() else iter(())
+    return map(json.loads, log.read_text(encoding="utf-8").splitlines()) if log.exists() else iter(())
 
 
 def assert_nothing_half_written(here: Surroundings) -> None:

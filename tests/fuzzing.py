@@ -109,7 +109,8 @@ class Json(Target):
                 value["sealed_by"] = self.kind.model_validate(value).seal()
             except ValidationError:
                 value["sealed_by"] = "0" * 64
-        text = json.dumps(value, indent=rng.choice((None, 1)), ensure_ascii=rng.random() < 0.8)
+        ours = rng.random() < 0.8  # written as this program writes documents
+        text = json.dumps(value, indent=1 if ours else None, ensure_ascii=not ours) + ("\n" if ours else "")
         if rng.random() < 0.03:  # a name twice
             again = rf"\g<0>, \g<1>{rng.choice(('null', '1', '[]'))}"
             text = re.sub(r'("[^"]+": *)("?\w+"?)', again, text, count=1)

@@ -12,7 +12,7 @@ MODULES = sorted((ROOT / "pipeline").rglob("*.py"))
 def imported(path: Path) -> set[str]:
     """Every module that a file imports, at the top or inside a function."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

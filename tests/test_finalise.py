@@ -35,9 +35,9 @@ def committed(tmp_path: Path, finished: Path) -> Path:
 
 def altered(path: Path, **fields: object) -> None:
     """Another document in a document's place, sealed as it should be."""
-    document = json.loads(path.read_text()) | fields
+    document = json.loads(path.read_text(encoding="utf-8")) | fields
     document["sealed_by"] = canonical_sha256({name: value for name, value in document.items() if name != "sealed_by"})
-    path.write_text(json.dumps(document))
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def gap(ledger: Path) -> None:

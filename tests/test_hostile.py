@@ -45,14 +45,14 @@ SHARD = "signals.zarr/signal/c/0/0/0"
 @contextmanager
 def bounded() -> Iterator[None]:
     """Whatever happens inside takes no more memory at its peak than a refusal may."""
-    Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is in use
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak is now what is in use
     before = _peak_mib()
     yield
     assert _peak_mib() - before < MOST_MIB
 
 
 def _peak_mib() -> float:
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"))
     assert found
     return int(found[1]) / 1024
 
@@ -78,10 +78,10 @@ def folder(tmp_path: Path, dataset: Dataset) -> Path:
 
 def seal(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Change a document and seal it again, as anybody can."""
-    document = json.loads(path.read_text())
+    document = json.loads(path.read_text(encoding="utf-8"))
     change(document)
-    del document["sealed_by"]
-    path.write_text(json.dumps(document | {"sealed_by": canonical_sha256(document)}))
+    others = {name: value for name, value in document.items() if name != "sealed_by"}
+    path.write_text(json.dumps(document | {"sealed_by": canonical_sha256(others)}, indent=1) + "\n", encoding="utf-8")
 
 
 ENTRY = {"sha256": "0" * 64, "bytes": 1}

@@ -51,9 +51,9 @@ def write_record(
 
 
 def edit(header: Path, old: str, new: str) -> Path:
-    text = header.read_text()
+    text = header.read_text(encoding="utf-8")
     assert old in text
-    header.write_text(text.replace(old, new))
+    header.write_text(text.replace(old, new), encoding="utf-8")
     return header
 
 

@@ -315,20 +315,20 @@ def run(given: Mapping[str, str]) -> int:
 
 def test_the_document_is_written_and_the_same_again(given: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(given) == 0
-    text = Path(given["out"]).read_text()
+    text = Path(given["out"]).read_text(encoding="utf-8")
     assert capsys.readouterr().out == text
     assert "| QRS | near-normal | 4 | 0 |" in text
     assert "| P | near-normal, even numbers | 1 | 0 | – |" in text
     assert "Sinus / rhythm" in text
     assert text.count("Not given") == 2
     assert run(given) == 0
-    assert Path(given["out"]).read_text() == text
+    assert Path(given["out"]).read_text(encoding="utf-8") == text
 
 
 def test_optional_recordings_have_their_sections(given: dict[str, str], tmp_path: Path) -> None:
     write_ptbxl(tmp_path / "a.parquet", np.rint(10 * ecg()).astype(np.int16)[None], ["AFIB"])
     assert run({**given, "PTBXL": str(tmp_path / "a.parquet"), "RAW": given["MUSE"]}) == 0
-    text = Path(given["out"]).read_text()
+    text = Path(given["out"]).read_text(encoding="utf-8")
     assert "False P: 1 of 1 (100.0 %) of AFIB" in text
     assert "| muse | 1 | 1 | 0 | 0 | 0 | 1 | 0 | 0 |" in text
 

@@ -52,7 +52,7 @@ def run(module: str, arguments: Sequence[object], *, cores: int) -> Finished:
     mark, environment = marked(os.environ)
     if cores == 1:
         environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    with tempfile.TemporaryFile("w+") as errors:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
         started = time.perf_counter()
         with held_to(cores):
             process = subprocess.Popen(

@@ -33,7 +33,7 @@ def run_peer(records: int, method: str) -> PeerRun:
     """
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stderr(nowhere):  # its bar
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, contextlib.redirect_stderr(nowhere):  # its bar
             deepfakeecg.generate(records, folder)
         generate_s = time.perf_counter() - started
         signals = [np.loadtxt(Path(folder) / f"{record}.asc").T for record in range(records)]

@@ -20,6 +20,7 @@ from pipeline.errors import InputError
 from pipeline.inputs.array import open_array, read_from_array
 from pipeline.inputs.samples import Recording
 from pipeline.inputs.wfdb_record import read_record
+from pipeline.store.files import all_files
 
 BATCH = 256
 """Records a batch: 41 MB of samples, whatever the size of the input."""
@@ -130,8 +131,8 @@ def _folder(folder: Path) -> Recordings:
     # Names that start with a dot are what file systems and archives leave behind ("._100.hea"), not records.
     headers = {
         path.relative_to(folder).as_posix().removesuffix(".hea"): path
-        for path in folder.rglob("*.hea")
-        if path.is_file() and not path.name.startswith(".")
+        for path in all_files(folder)
+        if path.suffix == ".hea" and path.is_file() and not path.name.startswith(".")
     }
     if not headers:
         raise InputError(f"{folder}: no WFDB header (*.hea) in this folder or below it; {_KINDS}")

@@ -182,7 +182,7 @@ def _lead_channels(header: Path, names: Sequence[str]) -> list[int]:
 
 def _check_signal_file(header: Path, record: wfdb.Record, name: str, signals: list[int]) -> None:
     """Hold the claims about one signal file against the file, before memory of that size is taken."""
-    path = header.with_name(name)
+    path = header.parent / name
     if not path.is_file():
         raise InputError(f"{header}: signal file {name!r} is not beside it; get the whole record")
     _check_beside(header, path)

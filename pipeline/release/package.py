@@ -38,12 +38,13 @@ def write_release(folder: Path, manifest: Manifest, normal: Manifest) -> None:
             zip_store(source / SIGNALS, release / name / SIGNALS_ZIP)
             shutil.copyfile(source / MEASUREMENTS, release / name / MEASUREMENTS)
         columns = column_dictionary(SOURCE_RECORD_ID, *TABLE_COLUMNS)
-        (release / "columns.json").write_text(json.dumps(columns, indent=1) + "\n")
+        (release / "columns.json").write_text(json.dumps(columns, indent=1) + "\n", encoding="utf-8")
         for name in ("LICENSE", "NOTICE"):
-            (release / name).write_text(_text(f"{name}.txt"))
+            (release / name).write_text(_text(f"{name}.txt"), encoding="utf-8")
         for name in ("README.md", "CITATION.cff"):
-            (release / name).write_text(Template(_text(name)).substitute(_facts(manifest, normal)))
-        (release / "SHA256SUMS.txt").write_text("".join(_checksums(release)))
+            text = Template(_text(name)).substitute(_facts(manifest, normal))
+            (release / name).write_text(text, encoding="utf-8")
+        (release / "SHA256SUMS.txt").write_text("".join(_checksums(release)), encoding="utf-8")
 
 
 def zip_store(store: Path, path: Path) -> None:

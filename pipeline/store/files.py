@@ -224,8 +224,21 @@ def remove(path: Path) -> None:
 
 
 def all_files(folder: Path) -> list[Path]:
-    """Every file below a folder, in the order of their names."""
-    return sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    """Every file and link below a folder, in the order of their names; none where there is no folder.
+
+    Raises:
+        OSError: when a folder cannot be looked into; its files would be missing.
+    """
+    found = list[Path]()
+    for place, folders, names in os.walk(folder, onerror=_unless_gone):
+        links = [name for name in folders if (Path(place) / name).is_symlink()]
+        found += [Path(place) / name for name in names + links]
+    return sorted(found)
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
 
 
 def bytes_on_disk(path: Path) -> int:

@@ -19,6 +19,7 @@ from pipeline.store.documents import (
     write_document,
 )
 from pipeline.store.files import FileEntry, file_entry
+from pipeline.store.outside import check_plain
 from pipeline.store.signals import shard_file
 
 LEDGER = "ledger"
@@ -107,8 +108,9 @@ def read_entry(folder: Path, plan: Plan, shard: Shard) -> LedgerEntry:
             f"in the place of records {shard.start} to {shard.stop - 1}. {remedy}"
         )
     for file, known in _files(folder, shard, entry).items():
-        if not file.is_file() or file.is_symlink() or file.stat().st_size != known.bytes:
-            raise DatasetError(f"{file} is missing, or not of the size that its ledger entry says. {remedy}")
+        check_plain(folder, file)
+        if file.stat().st_size != known.bytes:
+            raise DatasetError(f"{file} is not of the size that its ledger entry says. {remedy}")
     return entry
 
 

@@ -45,7 +45,7 @@ def _make_read_only() -> None:
 
 
 def _take_memory() -> None:
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
     limit = pages * resource.getpagesize() + _MEMORY_LEFT
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
@@ -71,7 +71,7 @@ def _is_due(nth: int, times: int) -> bool:
     count = 1
     while True:
         try:
-            Path(os.environ["FAULT_FOLDER"], f"call-{count}").open("x").close()
+            Path(os.environ["FAULT_FOLDER"], f"call-{count}").open("x", encoding="utf-8").close()
         except FileExistsError:
             count += 1
         else:

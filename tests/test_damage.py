@@ -1,5 +1,6 @@
 """Files of a dataset and its release that are changed by chance: found, named with their records, and put right."""
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -14,10 +15,11 @@ import pytest
 from pipeline.damage import Problem
 from pipeline.dataset import Dataset, open_dataset
 from pipeline.digest import signal_sha256
-from pipeline.errors import DatasetError
+from pipeline.errors import DatasetError, InputError
+from pipeline.store.documents import write_document
 from pipeline.store.files import all_files
 from pipeline.verify import verify
-from tests.conftest import build
+from tests.conftest import build, planned
 
 SHARD_RECORDS = 32
 RECORDS = 160
@@ -228,3 +230,82 @@ def test_the_manifest_of_the_subset_in_the_place_of_the_dataset_s(tmp_path: Path
     build(folder, records=RECORDS, seed=7, shard_records=SHARD_RECORDS)
     assert not verify(open_dataset(folder))
     assert {name for name in before if content(folder)[name] != before[name]} == {"dataset.json"}
+
+
+def spoil_archive(path: Path, kind: str) -> None:
+    path.unlink()
+    if kind == "a FIFO":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("kind", ["a FIFO", "a link without end"])
+@pytest.mark.timeout(60)
+def test_an_archive_that_is_no_file_is_named(tmp_path: Path, whole: Dataset, kind: str) -> None:
+    folder = Path(shutil.copytree(whole.folder, tmp_path / "damaged"))
+    spoil_archive(folder / "release" / "all" / "signals.zarr.zip", kind)
+    [problem] = verify(open_dataset(folder))
+    assert problem.thing == "release/all/signals.zarr.zip"
+    assert list(problem.records) == list(range(RECORDS))
+
+
+def test_a_link_among_the_signals_is_replaced_in_one_go(tmp_path: Path, whole: Dataset) -> None:
+    """When the dataset is extended, so that there is no manifest to go by."""
+    folder = Path(shutil.copytree(whole.folder, tmp_path / "damaged"))
+    chunks, elsewhere = folder / "signals.zarr" / "signal" / "c", tmp_path / "elsewhere"
+    chunks.rename(elsewhere)
+    chunks.symlink_to(elsewhere)
+    before = content(elsewhere)
+    extended = build(folder, records=RECORDS + SHARD_RECORDS, seed=7, shard_records=SHARD_RECORDS)
+    assert not verify(extended)
+    assert not chunks.is_symlink()
+    assert content(elsewhere) == before
+
+
+def test_rows_that_are_lost_and_parts_that_cannot_be_read_are_named(
+    tmp_path: Path, whole: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*_: object) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pipeline.damage.read_verified", unreadable)
+    folder = Path(shutil.copytree(whole.folder, tmp_path / "damaged"))
+    (folder / "measurements.parquet").write_bytes(b"")
+    [problem] = verify(open_dataset(folder))
+    assert (problem.thing, list(problem.records)) == ("measurements.parquet", list(range(RECORDS)))
+
+
+@pytest.mark.parametrize("change", [lambda text: text.replace("T", "t"), lambda text: text[:-1]], ids=["T", "cut"])
+def test_a_manifest_that_says_the_same_in_other_bytes_is_altered(
+    tmp_path: Path, whole: Dataset, change: Callable[[str], str]
+) -> None:
+    folder = Path(shutil.copytree(whole.folder, tmp_path / "damaged"))
+    manifest = folder / "dataset.json"
+    head, name, rest = manifest.read_text(encoding="utf-8").partition('"finished_at"')
+    manifest.write_text(head + name + change(rest), encoding="utf-8")
+    with pytest.raises(DatasetError, match="was altered"):
+        open_dataset(folder)
+
+
+def test_another_dataset_s_plan_does_not_keep_a_dataset_from_being_repaired(tmp_path: Path, whole: Dataset) -> None:
+    folder = Path(shutil.copytree(whole.folder, tmp_path / "damaged"))
+    plan = planned(records=RECORDS + 32, seed=7, shard_records=SHARD_RECORDS)
+    write_document(folder / "ledger" / "plan.json", plan)
+    assert [problem.thing for problem in verify(open_dataset(folder))] == ["ledger/plan.json"]
+    assert not verify(build(folder, records=RECORDS, seed=7, shard_records=SHARD_RECORDS))
+
+
+@pytest.mark.parametrize("place", ["mine", "ledger/mine", "release/mine", "normal/mine/deeper"])
+def test_no_dataset_is_built_inside_another(tmp_path: Path, whole: Dataset, place: str) -> None:
+    folder = Path(shutil.copytree(whole.folder, tmp_path / "outer"))
+    with pytest.raises(InputError, match=f"{folder}.* is a dataset, in which a foreign file is damage"):
+        build(folder / place, records=32)
+    assert content(folder) == content(whole.folder)
+
+
+def test_a_name_that_steers_a_terminal_is_shown_harmless(tmp_path: Path, whole: Dataset) -> None:
+    folder = Path(shutil.copytree(whole.folder, tmp_path / "damaged"))
+    (folder / "ledger" / "x\ny\x1b[31m").touch()
+    [problem] = verify(open_dataset(folder))
+    assert str(problem) == "ledger/x y\\x1b[31m: is not part of the dataset"

@@ -452,6 +452,7 @@ def test_a_link_out_of_a_records_folder_is_not_followed(tmp_path: Path, suffix: 
 
 def test_a_signal_file_of_a_name_too_long_is_refused(tmp_path: Path) -> None:
     refused(edit(write_record(tmp_path), "100.dat", "x" * 300), "its signal file cannot be read: File name too long")
+    refused(edit(write_record(tmp_path), "100.dat", "."), "signal file '.' is not beside it")
 
 
 def test_a_path_too_long_is_refused_in_python_too(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -288,3 +289,61 @@ def test_a_damaged_dataset_is_not_made_again(
     captured = capsys.readouterr()
     assert "signal/c/1/0/0: is missing" in captured.out
     assert "made again" not in captured.out
+
+
+def rewritten(folder: Path, source: Path, change: Callable[[pa.Table], pa.Table]) -> Dataset:
+    """A copy with other rows, vouched for by nobody: files and digests are `verify`'s business."""
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("ledger", "release"))
+    table = pq.read_table(folder / "measurements.parquet")
+    pq.write_table(change(table), folder / "measurements.parquet")
+    return open_dataset(folder)
+
+
+def with_sources(table: pa.Table, sources: list[int | None]) -> pa.Table:
+    column = pa.array((sources * len(table))[: len(table)], pa.int64())
+    return table.set_column(1, table.schema.field(1), column)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda table: table.add_column(1, "source_record_id", pa.array([0] * len(table))), r"\(source_record_id\)"),
+        (lambda table: table.append_column("age", pa.array([50] * len(table))), r"\(age\)"),
+        (lambda table: table.drop_columns(["qt_interval_ms"]), r"\(qt_interval_ms\)"),
+        (lambda table: table.select(table.column_names[::-1]), r"\(their order\)"),
+    ],
+)
+def test_a_table_of_other_columns_is_none_of_the_recipe(
+    tmp_path: Path, dataset: Dataset, change: Callable[[pa.Table], pa.Table], reason: str
+) -> None:
+    with pytest.raises(DatasetError, match=f"has other columns than its version writes {reason}"):
+        compared(rewritten(tmp_path / "d", dataset.folder, change))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda table: with_sources(table, [0]), "not records of its recipe in order"),
+        (lambda table: with_sources(table, [0, None, 2]), "not records of its recipe in order"),
+        (lambda table: with_sources(table, list(range(79, -1, -1))), "not records of its recipe in order"),
+        (lambda table: with_sources(table, list(range(80 - len(table) + 1, 81))), "not records of its recipe in order"),
+        (
+            lambda table: table.set_column(
+                table.column_names.index("verdict"), table.schema.field("verdict"), [["Abnormal"] * len(table)]
+            ),
+            "has records that are not Normal",
+        ),
+    ],
+    ids=["one record over and over", "without a source", "backwards", "beyond the recipe", "not normal"],
+)
+def test_a_forged_subset_is_none_of_the_recipe(
+    tmp_path: Path, dataset: Dataset, change: Callable[[pa.Table], pa.Table], reason: str
+) -> None:
+    with pytest.raises(DatasetError, match=reason):
+        compared(rewritten(tmp_path / "d", dataset.folder / "normal", change), [0])
+
+
+def test_nan_is_not_what_null_is() -> None:
+    nan, null = (pa.table({"r_amplitude_v5_uv": pa.array([value], pa.float64())}) for value in (float("nan"), None))
+    [(_, differs, by_more)] = vars(subject)["_differing_columns"](nan, null)
+    assert (differs.tolist(), by_more.tolist()) == ([True], [True])

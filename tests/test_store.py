@@ -1,5 +1,6 @@
 """Stores take whole shards only, files appear whole, and every field says what it is."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -135,3 +136,21 @@ def test_the_table_is_in_the_order_of_its_records(dataset: Dataset) -> None:
     table = dataset.measurements()
     assert table["record_id"].to_pylist() == list(range(80))
     assert isinstance(table, pa.Table)
+
+
+def test_a_folder_that_cannot_be_looked_into_is_not_taken_for_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "file").touch()
+    scandir = os.scandir
+
+    def locked(path: str) -> object:
+        if str(path).endswith("b"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    assert all_files(tmp_path) == [tmp_path / "a" / "file"]
+    monkeypatch.setattr("os.scandir", locked)
+    with pytest.raises(PermissionError):
+        all_files(tmp_path)

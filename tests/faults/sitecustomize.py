@@ -56,6 +56,7 @@ def _fail() -> None:
 
 ACTIONS = {
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "SIGHUP": lambda: os.kill(os.getpid(), signal.SIGHUP),
     "SIGINT": lambda: os.kill(os.getpid(), signal.SIGINT),
     "SIGTERM": lambda: os.kill(os.getpid(), signal.SIGTERM),
     "wait": _wait,

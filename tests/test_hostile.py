@@ -558,3 +558,20 @@ def test_a_claim_of_many_records_costs_nothing(folder: Path) -> None:
     seal(folder / "dataset.json", lambda document: document.update(records=10**8, verdicts={"Normal": 10**8}))
     with one_line(DatasetError, "dataset.json", "too many"):
         open_dataset(folder)
+
+
+def test_a_folder_of_recordings_that_cannot_be_looked_into_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_record(tmp_path)
+    (tmp_path / "locked").mkdir()
+    scandir = os.scandir
+
+    def locked(path: str) -> object:
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", locked)
+    with one_line(InputError, f"{tmp_path}/locked: Permission denied"):
+        open_recordings(tmp_path)

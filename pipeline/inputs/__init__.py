@@ -8,10 +8,12 @@ A recording of another sampling rate, 250 Hz or more, is resampled to 500 Hz; on
 because which 10 s of a longer one are meant is for its owner to say.
 """
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +22,6 @@ from pipeline.errors import InputError
 from pipeline.inputs.array import open_array, read_from_array
 from pipeline.inputs.samples import Recording
 from pipeline.inputs.wfdb_record import read_record
-from pipeline.store.files import all_files
 
 BATCH = 256
 """Records a batch: 41 MB of samples, whatever the size of the input."""
@@ -131,12 +132,18 @@ def _folder(folder: Path) -> Recordings:
     # Names that start with a dot are what file systems and archives leave behind ("._100.hea"), not records.
     headers = {
         path.relative_to(folder).as_posix().removesuffix(".hea"): path
-        for path in all_files(folder)
+        for place, _, names in os.walk(folder, onerror=_refuse)
+        for path in (Path(place, name) for name in names)
         if path.suffix == ".hea" and path.is_file() and not path.name.startswith(".")
     }
     if not headers:
         raise InputError(f"{folder}: no WFDB header (*.hea) in this folder or below it; {_KINDS}")
     return _wfdb(dict(sorted(headers.items())))
+
+
+def _refuse(error: OSError) -> Never:
+    """Or what lies in a folder that cannot be looked into would be left out."""
+    raise InputError(f"{error.filename}: {error.strerror}; check its permissions") from error
 
 
 def _record(source: Path) -> Recordings:

@@ -1,13 +1,20 @@
 """Workers die, hang and do not start; what they leave is tried again, and no shard waits for who will never come."""
 
+import contextlib
+import os
+import re
+import signal
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
@@ -20,6 +27,7 @@ from pipeline.shards import Shard
 from pipeline.store.ledger import LedgerEntry
 from pipeline.worker import Job, Worker
 from tests.conftest import build, planned
+from tests.processes import Processes, wait_until
 
 SHARDS = [Shard(index, 32 * index, 32 * index + 32) for index in range(8)]
 
@@ -56,16 +64,63 @@ def test_a_cluster_on_which_no_worker_starts_is_one_clear_error(
     assert caplog.text.count("worker did not start: reason=FileNotFoundError: checkpoint.pt") == 6
 
 
-@pytest.mark.parametrize(("address", "why"), [("127.0.0.1:1", "Connection refused"), ("x", "Invalid address")])
-def test_a_cluster_that_cannot_be_joined_is_one_line_and_no_hang(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, why: str
+@pytest.mark.parametrize(
+    ("address", "shown", "why"),
+    [
+        ("127.0.0.1:1", "127.0.0.1:1", "Connection refused"),
+        ("x", "x", "Invalid address"),
+        ("ray://user:SECRET@127.0.0.1:1", "ray://127.0.0.1:1", "ConnectionRefusedError"),
+        ("user:SEC//RET@SECRET@x", "x", "ValueError"),
+        ("127.0.0.1:1?token=SECRET#SECRET", "127.0.0.1:1", "ConnectionRefusedError"),
+        ("user:SEC?RET@127.0.0.1:1", "...", "ValueError"),
+        ("x?token=SEC@RET", "...", "ValueError"),
+    ],
+)
+def test_a_cluster_that_cannot_be_joined_is_one_line_without_secrets_and_no_hang(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, shown: str, why: str
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", address)
-    with pytest.raises(
-        EngineError, match=rf"RAY_ADDRESS={address} cannot be joined: .*{why}.*unset RAY_ADDRESS"
-    ) as error:
+    with pytest.raises(EngineError) as error:
         build(tmp_path / "d", engine="ray", records=32)
-    assert "\n" not in str(error.value)
+    assert re.fullmatch(
+        rf"the Ray cluster at RAY_ADDRESS={re.escape(shown)} cannot be joined: .*{why}.* unset RAY_ADDRESS .*",
+        str(error.value),
+    )
+    assert not re.search("SEC|RET", "".join(traceback.format_exception(error.value)))
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, Exception])
+def test_ray_that_cannot_be_started_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    def init(**_: object) -> None:
+        raise kind("The current node\ntimed out.")
+
+    monkeypatch.setattr("ray.init", init)
+    with pytest.raises(
+        EngineError, match=r"^Ray cannot be started on this machine: The current node timed out\. See to its limits"
+    ):
+        build(tmp_path / "d", engine="ray", records=32)
+
+
+def session(number: int) -> Iterator[psutil.Process]:
+    """The processes that run in a session."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, ProcessLookupError):
+            if os.getsid(process.pid) == number and process.status() != psutil.STATUS_ZOMBIE:
+                yield process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_ray_starts_is_one_line_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    command = ["-m", "pipeline.cli", "build", "--workers", "1", "--records", "32", "--out", str(tmp_path / "d")]
+    with Processes() as here:
+        process = here.start(sys.executable, *command, name="build")
+        wait_until(lambda: "gcs_server" in {each.name() for each in session(process.pid)}, "Ray is starting")
+        process.send_signal(number)
+        assert here.exit_status(process, 60) == 128 + number
+        assert here.log("build").read_text() == "ecg-foundry: stopped; run the same command again to go on\n"
+        wait_until(lambda: not list(session(process.pid)), "nothing is left", 20)
 
 
 class Cluster:

@@ -6,11 +6,14 @@ knows nothing of Ray.
 
 import logging
 import os
-import signal
+import re
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
+
+os.environ["RAY_DISABLE_FAILURE_SIGNAL_HANDLER"] = "1"  # read on import; it would end the process on SIGTERM at once
 
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
@@ -72,7 +75,7 @@ class RayEngine:
         self._starters: set[threading.Thread] = set()
         self._alone: set[Shard] = set()
         self._why = ""
-        self._started_ray = False
+        self._ray: ThreadPoolExecutor | None = None  # the thread that started Ray, if this engine did
         self._closed = False
 
     @property
@@ -85,10 +88,12 @@ class RayEngine:
 
         Raises:
             RecipeError: when the cluster has fewer cores than workers are asked for.
-            EngineError: when no actor starts.
+            EngineError: when Ray cannot be joined or started, or no actor starts.
         """
-        self._started_ray = _connect(self.workers)
         try:
+            if not ray.is_initialized():
+                self._ray = ThreadPoolExecutor(1)
+                self._ray.submit(_connect, self.workers).result()
             self._start_actors()
             self._give_back(self._take(1), 1)
         except BaseException:
@@ -110,8 +115,9 @@ class RayEngine:
     def __exit__(self, *exception: object) -> None:
         """Stop the actors, and Ray if this engine started it."""
         self.stop()
-        if self._started_ray:
-            ray.shutdown()
+        if self._ray is not None:
+            self._ray.submit(ray.shutdown).result()  # once it has started, which cannot be broken off
+            self._ray.shutdown()
 
     def run(self, shard: Shard) -> LedgerEntry:
         """Make and commit one shard on the next idle actor; one that dies, hangs or fails is replaced.
@@ -232,21 +238,26 @@ def _why_not_ready(error: RayError) -> str:
     return "its process died"
 
 
-def _connect(workers: int) -> bool:
-    """Join the cluster that `RAY_ADDRESS` names, or start one on this machine; True when this call did.
+def _connect(workers: int) -> None:
+    """Join the cluster that `RAY_ADDRESS` names, or start one on this machine.
+
+    To be called in a thread of its own, which has to live as long as Ray: Ray takes SIGTERM over from the main thread,
+    an interrupt there would leave a part of Ray behind, and what Ray starts dies with the thread that started it.
 
     Raises:
-        EngineError: when that cluster cannot be joined.
+        EngineError: when Ray cannot be joined or started.
     """
-    if ray.is_initialized():
-        return False
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    on_sigterm = signal.getsignal(signal.SIGTERM)
     address = os.environ.get("RAY_ADDRESS")
     if address:
         _join(address)
     else:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        _start(workers)
+
+
+def _start(workers: int) -> None:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
         ray.init(
             address="local",  # not whatever cluster happens to run on this machine
             num_cpus=max(workers, cores or 1),
@@ -254,20 +265,34 @@ def _connect(workers: int) -> bool:
             object_store_memory=_OBJECT_STORE_BYTES,
             logging_level=logging.ERROR,
         )
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own handler would end the process at once
-    return True
+    except Exception as error:  # Ray raises plain ones too
+        raise EngineError(
+            f"Ray cannot be started on this machine: {_reason(error)}. See to its limits (`ulimit -a`), its memory and "
+            f"the space in /tmp, or use --engine serial"
+        ) from error
 
 
 def _join(address: str) -> None:
-    host, _, port = address.rpartition("//")[2].rpartition(":")
+    shown = _without_secrets(address)
+    host, _, port = shown.rpartition("//")[2].rpartition(":")
     try:
         if port.isdigit():  # else `auto` or `local`
             socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()  # Ray would wait for ever
         ray.init(logging_level=logging.ERROR)
-    except (OSError, RuntimeError, ValueError, RayError) as error:
-        why = " ".join(str(error).split()).rstrip(".")
+    except Exception as error:  # noqa: BLE001 - as above
+        secret = shown != address  # and Ray may repeat it
+        why = type(error).__name__ if secret else _reason(error)
         raise EngineError(
-            f"the Ray cluster at RAY_ADDRESS={address} cannot be joined: {why}. Start it, or unset RAY_ADDRESS to work "
+            f"the Ray cluster at RAY_ADDRESS={shown} cannot be joined: {why}. Start it, or unset RAY_ADDRESS to work "
             f"on this machine alone"
-        ) from error
+        ) from (None if secret else error)
+
+
+def _without_secrets(address: str) -> str:
+    """An address without user, password and query; nothing of one that may be read in two ways."""
+    parts = re.fullmatch(r"(\w+://)?(?:[^?#]*@)?([^@?#]*)(?:[?#][^@]*)?", address)
+    return f"{parts[1] or ''}{parts[2]}" if parts else "..."
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".")

@@ -10,7 +10,7 @@ import re
 import socket
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any, Self
 
 os.environ["RAY_DISABLE_FAILURE_SIGNAL_HANDLER"] = "1"  # read on import; it would end the process on SIGTERM at once
@@ -75,7 +75,8 @@ class RayEngine:
         self._starters: set[threading.Thread] = set()
         self._alone: set[Shard] = set()
         self._why = ""
-        self._ray: ThreadPoolExecutor | None = None  # the thread that started Ray, if this engine did
+        self._ray: threading.Thread | None = None  # has started Ray, if this engine did
+        self._over = threading.Event()
         self._closed = False
 
     @property
@@ -92,8 +93,10 @@ class RayEngine:
         """
         try:
             if not ray.is_initialized():
-                self._ray = ThreadPoolExecutor(1)
-                self._ray.submit(_connect, self.workers).result()
+                connected: Future[None] = Future()
+                self._ray = threading.Thread(target=self._own_ray, args=(connected,), daemon=True)
+                self._ray.start()
+                connected.result()
             self._start_actors()
             self._give_back(self._take(1), 1)
         except BaseException:
@@ -116,8 +119,23 @@ class RayEngine:
         """Stop the actors, and Ray if this engine started it."""
         self.stop()
         if self._ray is not None:
-            self._ray.submit(ray.shutdown).result()  # once it has started, which cannot be broken off
-            self._ray.shutdown()
+            self._over.set()  # a start cannot be broken off, and a cluster may be waited for without end
+            self._ray.join(_STOP_SECONDS if os.environ.get("RAY_ADDRESS") else None)
+
+    def _own_ray(self, connected: "Future[None]") -> None:
+        """Hold Ray in a thread of its own, as long as the engine is in use.
+
+        Ray would take SIGTERM over from the main thread; an interrupt there would leave a part of Ray behind; and what
+        Ray starts dies with the thread that started it.
+        """
+        try:
+            _connect(self.workers)
+        except Exception as error:  # noqa: BLE001 - who waits raises it
+            connected.set_exception(error)
+        else:
+            connected.set_result(None)
+        self._over.wait()
+        ray.shutdown()
 
     def run(self, shard: Shard) -> LedgerEntry:
         """Make and commit one shard on the next idle actor; one that dies, hangs or fails is replaced.
@@ -240,9 +258,6 @@ def _why_not_ready(error: RayError) -> str:
 
 def _connect(workers: int) -> None:
     """Join the cluster that `RAY_ADDRESS` names, or start one on this machine.
-
-    To be called in a thread of its own, which has to live as long as Ray: Ray takes SIGTERM over from the main thread,
-    an interrupt there would leave a part of Ray behind, and what Ray starts dies with the thread that started it.
 
     Raises:
         EngineError: when Ray cannot be joined or started.

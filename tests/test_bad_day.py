@@ -215,6 +215,7 @@ def test_a_disk_that_becomes_read_only(
     record_property("bad_day", f"disk becomes read-only | {stage} | {outcome}; rerun: same digest")
 
 
+@pytest.mark.bad_day
 def test_a_read_only_mount(small_disk: Surroundings, record_property: Record) -> None:
     subprocess.run(["mount", "-o", "remount,ro", small_disk.folder], check=True)
     status, said = ended(small_disk.build())

@@ -129,7 +129,7 @@ def lost_rows(name: str, folder: Path, whole: Dataset) -> set[int]:
     return {i for i in range(len(rows)) if len(found) != len(rows) or found[i] != rows[i]}
 
 
-@pytest.mark.parametrize("number", [20, pytest.param(500, marks=(pytest.mark.bad_day, pytest.mark.timeout(1200)))])
+@pytest.mark.parametrize("number", [12, pytest.param(500, marks=(pytest.mark.bad_day, pytest.mark.timeout(1200)))])
 @pytest.mark.usefixtures("one_generator")
 def test_random_damage_is_found_named_and_put_right(
     tmp_path: Path, whole: Dataset, number: int, record_property: Callable[[str, object], None]
@@ -250,6 +250,7 @@ def test_an_archive_that_is_no_file_is_named(tmp_path: Path, whole: Dataset, kin
     assert list(problem.records) == list(range(RECORDS))
 
 
+@pytest.mark.usefixtures("one_generator")
 def test_a_link_among_the_signals_is_replaced_in_one_go(tmp_path: Path, whole: Dataset) -> None:
     """When the dataset is extended, so that there is no manifest to go by."""
     folder = Path(shutil.copytree(whole.folder, tmp_path / "damaged"))

@@ -234,7 +234,7 @@ LOST_AND_TWICE = replace(CALM, twice=frozenset(range(4)), answer_lost=frozenset(
 DYING = replace(CALM, step_fails=frozenset({(0, True), (2, True), (3, False), (5, True)}), stopped_after=5)
 
 
-@pytest.mark.parametrize("examples", [3, pytest.param(100, marks=pytest.mark.bad_day)])
+@pytest.mark.parametrize("examples", [2, pytest.param(100, marks=pytest.mark.bad_day)])
 @pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("one_generator")
 @pytest.mark.filterwarnings("ignore::tqdm.TqdmWarning")  # a shard given to two workers counts twice

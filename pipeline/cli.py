@@ -11,6 +11,7 @@ from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
 from time import monotonic
+from typing import TextIO
 
 from pipeline.errors import FAULT, DatasetError, FoundryError, InputError, RecipeError
 from pipeline.logs import logging_to, on_one_line
@@ -42,7 +43,7 @@ def one_line(program: str, command: Callable[[], int], *, debug: bool = False, g
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the caller, and a data file would take its number
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - until the end
+            setattr(sys, name, _nowhere())
     screen = logging.StreamHandler()
     screen.setLevel(logging.WARNING)  # whatever a log file takes besides
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING, handlers=[screen])
@@ -75,9 +76,13 @@ def _output_is_lost() -> bool:
     try:
         sys.stdout.flush()
     except OSError:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - or the flush at exit fails again
+        sys.stdout = _nowhere()  # or the flush at exit fails again
         return True
     return False
+
+
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")  # until the process ends
 
 
 def _check_current_folder() -> None:
@@ -95,7 +100,7 @@ def _reason(error: Exception) -> tuple[str, int]:
     if isinstance(error, MemoryError):
         return "not enough memory. Free some, or raise the limit of the shell (ulimit -v)", FoundryError.exit_code
     if isinstance(error, OSError) and _output_is_lost():
-        reason = f"standard output cannot be written: {error.strerror}. What was to be done before it is done"
+        reason = f"standard output cannot be written: {error.strerror}. All before that is done"
         return reason, FoundryError.exit_code
     if isinstance(error, OSError | UnicodeError):
         return f"{error}. Check the path, its permissions and the free space", FoundryError.exit_code

@@ -30,18 +30,6 @@ from pipeline.store.threads import in_threads
 _COPIES = {"": "", NORMAL: NORMAL, f"{RELEASE}/all": "", f"{RELEASE}/{NORMAL}": NORMAL}
 """Where a dataset's folder holds signals and rows, and what they are a copy of: everything, or the normal records."""
 
-_NO_ARCHIVE = (
-    DatasetError,
-    OSError,
-    KeyError,
-    ValueError,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-    zipfile.BadZipFile,
-)
-"""What zipfile says of files that are none, and we of what is no file."""
-
 
 @dataclass(frozen=True)
 class Problem:
@@ -174,19 +162,19 @@ class Damage:
 
     def _is_packed(self, archive: Path, copy: str, shard: Shard) -> bool:
         """Whether a release's archive holds a shard's file as it is in the dataset."""
-        whole = self._manifest.files[archive.relative_to(self._folder).as_posix()]
+        whole = self._manifest.files.get(archive.relative_to(self._folder).as_posix())
         source = shard_file(self._folder / _COPIES[copy], shard)
         entry = self._manifest.files.get(source.relative_to(self._folder).as_posix())
         try:
             check_plain(self._folder, archive)
-            if archive.stat().st_size > 2 * whole.bytes:
-                return False  # as large as a hostile list of contents may be
+            if not whole or archive.stat().st_size > 2 * whole.bytes:
+                return False  # its list of contents may be as large
             with zipfile.ZipFile(archive) as packed:
                 member = packed.getinfo(source.relative_to(self._folder / _COPIES[copy] / SIGNALS).as_posix())
                 if member.compress_type != zipfile.ZIP_STORED or not entry or member.file_size != entry.bytes:
                     return False  # and it may be a bomb
                 return content_entry(packed.read(member)) == entry
-        except _NO_ARCHIVE:
+        except (DatasetError, OSError, KeyError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile):
             return False
 
 

@@ -276,9 +276,9 @@ def _sources(dataset: Dataset, table: pa.Table) -> NDArray[np.int64]:
         DatasetError: when the table is none of a dataset or of a subset of normal records.
     """
     is_subset = dataset.manifest.kind == "subset"
-    if table.schema.names != (SUBSET_SCHEMA if is_subset else TABLE_SCHEMA).names:
-        odd = sorted(set(table.schema.names) ^ set((SUBSET_SCHEMA if is_subset else TABLE_SCHEMA).names))
-        named = printable(", ".join(odd)) or "their order"
+    columns = (SUBSET_SCHEMA if is_subset else TABLE_SCHEMA).names
+    if table.column_names != columns:
+        named = printable(", ".join(sorted(set(table.column_names) ^ set(columns)))) or "their order"
         raise DatasetError(f"{dataset.folder} has other columns than its version writes ({named}). {_NOT_BUILT}")
     if not is_subset:
         return np.arange(table.num_rows)

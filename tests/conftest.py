@@ -1,7 +1,9 @@
 """What several tests share: a small real dataset, and where recordings from outside are."""
 
+import errno
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,22 @@ def published_generator() -> Generator:
 def one_generator(monkeypatch: pytest.MonkeyPatch, published_generator: Generator) -> None:
     """Every worker in this process has the same."""
     monkeypatch.setattr(worker, "load_generator", lambda *_: published_generator)
+
+
+@pytest.fixture
+def lock(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Let nobody look into a folder; root could, whatever its permissions."""
+    scandir = os.scandir
+
+    def forbid(folder: Path) -> None:
+        def look(path: str) -> object:
+            if Path(path) == folder:
+                raise PermissionError(errno.EACCES, "Permission denied", path)
+            return scandir(path)
+
+        monkeypatch.setattr("os.scandir", look)
+
+    return forbid
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ def lost_rows(name: str, folder: Path, whole: Dataset) -> set[int]:
     return {i for i in range(len(rows)) if len(found) != len(rows) or found[i] != rows[i]}
 
 
-@pytest.mark.parametrize("number", [12, pytest.param(500, marks=(pytest.mark.bad_day, pytest.mark.timeout(1200)))])
+@pytest.mark.parametrize("number", [8, pytest.param(500, marks=(pytest.mark.bad_day, pytest.mark.timeout(1200)))])
 @pytest.mark.usefixtures("one_generator")
 def test_random_damage_is_found_named_and_put_right(
     tmp_path: Path, whole: Dataset, number: int, record_property: Callable[[str, object], None]
@@ -310,3 +310,14 @@ def test_a_name_that_steers_a_terminal_is_shown_harmless(tmp_path: Path, whole: 
     (folder / "ledger" / "x\ny\x1b[31m").touch()
     [problem] = verify(open_dataset(folder))
     assert str(problem) == "ledger/x y\\x1b[31m: is not part of the dataset"
+
+
+@pytest.mark.usefixtures("one_generator")
+def test_an_archive_of_nobody_s_is_named(tmp_path: Path, whole: Dataset) -> None:
+    folder = tmp_path / "damaged"
+    build(folder, records=RECORDS, seed=7, shard_records=SHARD_RECORDS, release=False)
+    archive = folder / "release" / "all" / "signals.zarr.zip"
+    archive.parent.mkdir(parents=True)
+    shutil.copy(whole.folder / archive.relative_to(folder), archive)
+    [problem] = verify(open_dataset(folder))
+    assert (problem.thing, problem.reason) == ("release/all/signals.zarr.zip", "is not part of the dataset")

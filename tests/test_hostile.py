@@ -129,7 +129,7 @@ def test_a_plan_cannot_write_to_a_terminal(folder: Path, field: str) -> None:
 
 JSON_BOMBS = {
     "depth": '{"recipe":' + "[" * 10**6,
-    "lists": "[" + ",".join(["[]"] * 500_000) + "]",
+    "lists": "[" + ",".join(["[]"] * 2_000_000) + "]",
     "fields": "{" + ",".join(f'"{number:x}":1' for number in range(500_000)) + "}",
     "digits": '{"records":' + "9" * 10**7 + "}",
     "size": " " * (17 << 20),
@@ -561,17 +561,10 @@ def test_a_claim_of_many_records_costs_nothing(folder: Path) -> None:
 
 
 def test_a_folder_of_recordings_that_cannot_be_looked_into_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, lock: Callable[[Path], None]
 ) -> None:
     write_record(tmp_path)
     (tmp_path / "locked").mkdir()
-    scandir = os.scandir
-
-    def locked(path: str) -> object:
-        if str(path).endswith("locked"):
-            raise PermissionError(13, "Permission denied", path)
-        return scandir(path)
-
-    monkeypatch.setattr("os.scandir", locked)
+    lock(tmp_path / "locked")
     with one_line(InputError, f"{tmp_path}/locked: Permission denied"):
         open_recordings(tmp_path)

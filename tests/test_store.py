@@ -1,6 +1,6 @@
 """Stores take whole shards only, files appear whole, and every field says what it is."""
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -139,18 +139,11 @@ def test_the_table_is_in_the_order_of_its_records(dataset: Dataset) -> None:
 
 
 def test_a_folder_that_cannot_be_looked_into_is_not_taken_for_empty(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, lock: Callable[[Path], None]
 ) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "file").touch()
-    scandir = os.scandir
-
-    def locked(path: str) -> object:
-        if str(path).endswith("b"):
-            raise PermissionError(13, "Permission denied", path)
-        return scandir(path)
-
     assert all_files(tmp_path) == [tmp_path / "a" / "file"]
-    monkeypatch.setattr("os.scandir", locked)
+    lock(tmp_path / "a" / "b")
     with pytest.raises(PermissionError):
         all_files(tmp_path)

@@ -109,6 +109,16 @@ SIGNAL_SHA256 = Column(
 SOURCE_RECORD_ID = Column(
     "source_record_id", pa.int64(), "", "record_id in the dataset that this subset was taken from"
 )
+SEED = Column("seed", pa.int64(), "", "of the noise: with source_record_id it fixes the record's signal")
+STRAT_FOLD = Column(
+    "strat_fold",
+    pa.int8(),
+    "",
+    "1 to 10, alike in verdicts and heart rates; the same for a record in all/ and normal/. As in PTB-XL: 1 to 8 to "
+    "train, 9 to validate, 10 to test",
+)
+SIGNALS_FILE = Column("signals_file", pa.string(), "", "archive beside the table that holds the record's signal")
+SIGNALS_ROW = Column("signals_row", pa.int32(), "", "the record's index in that archive's array `signal`")
 RECORD_NAME = Column("record_name", pa.string(), "", "name of the WFDB record")
 
 
@@ -121,6 +131,8 @@ MEASUREMENT_SCHEMA = schema(*MEASURED, *QUALITY)
 TABLE_COLUMNS = (RECORD_ID, *MEASURED, *QUALITY, *INTERPRETED, SIGNAL_SHA256)
 TABLE_SCHEMA = schema(*TABLE_COLUMNS)
 SUBSET_SCHEMA = schema(RECORD_ID, SOURCE_RECORD_ID, *TABLE_COLUMNS[1:])
+RELEASE_COLUMNS = (RECORD_ID, SOURCE_RECORD_ID, SEED, STRAT_FOLD, SIGNALS_FILE, SIGNALS_ROW, *TABLE_COLUMNS[1:])
+RELEASE_SCHEMA = schema(*RELEASE_COLUMNS)
 
 
 def column_dictionary(*columns: Column) -> list[dict[str, str]]:

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pipeline.cli import one_line
+from pipeline.boundary import one_line
 from pipeline.dataset import Manifest, open_dataset
 from pipeline.report.folder import MARKDOWN, make_report
 from pipeline.report.markdown import FIGURES

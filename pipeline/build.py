@@ -39,7 +39,6 @@ class Build:
 
     job: Job
     remaining: Remaining
-    release: bool
     second_opinion: float
     timings: Timings = field(default_factory=Timings)
 
@@ -64,7 +63,7 @@ class Build:
         return progress_bar(records, "building", "records", done=records - sum(map(len, self.pending)))
 
     def finalise(self) -> Dataset:
-        """Check the ledger, join the rows, ask neurokit2, select the normal subset, package, and write the manifest.
+        """Check the ledger, join the rows, ask neurokit2, select the normal subset, and write the manifest.
 
         Raises:
             DatasetError: when a shard is missing or damaged.
@@ -74,7 +73,6 @@ class Build:
                 finalise(
                     self.job.folder,
                     self.plan,
-                    release=self.release,
                     second_opinion=self.second_opinion,
                     stale=self.remaining.stale,
                     finished=self.remaining.finished,
@@ -99,7 +97,6 @@ def build_dataset(
     *,
     engine: str = "ray",
     workers: int | None = None,
-    release: bool = True,
     second_opinion: float = DEFAULT_SHARE,
     make: "Callable[[Build, Engine], None] | None" = None,
 ) -> Built:
@@ -111,7 +108,6 @@ def build_dataset(
         checkpoint: the generator's checkpoint; None for the published one.
         engine: `ray` or `serial`.
         workers: how many; None for one a core. Where there are GPUs, the workers share them.
-        release: whether to package a release as well.
         second_opinion: share of the records whose heart rate neurokit2 measures as well, from 0 to 1. It changes no
             signal and no measurement, and so is no part of the plan.
         make: drives the engine over the pending shards; `make_shards` unless a scheduler does it its own way.
@@ -121,7 +117,7 @@ def build_dataset(
         WorkerError: names the shards that failed every time; the others are kept.
     """
     check_engine(engine, workers)
-    with open_build(out, plan, checkpoint, release=release, second_opinion=second_opinion) as build:
+    with open_build(out, plan, checkpoint, second_opinion=second_opinion) as build:
         if build.pending:
             with ExitStack() as running:
                 with build.timings.phase("start"):
@@ -138,7 +134,6 @@ def open_build(
     plan: Plan,
     checkpoint: Path | None = None,
     *,
-    release: bool = True,
     second_opinion: float = DEFAULT_SHARE,
 ) -> Iterator[Build]:
     """Create the dataset's folder, or find out what is left to do in it; holds its lock meanwhile.
@@ -150,7 +145,6 @@ def open_build(
         out: the dataset's folder.
         plan: what it is going to hold.
         checkpoint: the generator's checkpoint; None for the published one.
-        release: whether it is going to hold a release as well.
         second_opinion: share of the records that are going to have a second opinion at least.
 
     Raises:
@@ -160,19 +154,19 @@ def open_build(
     folder = out.absolute()
     check_folder(folder, plan)
     if not (folder / LEDGER).exists():
-        check_disk(folder, plan, Remaining(plan.shards()), release=release)
+        check_disk(folder, plan, Remaining(plan.shards()))
     make_dataset_folder(folder)
     with locked(folder):
         begun = check_folder(folder, plan) is not None  # again, now that no other build can change it
-        remaining = find_remaining(folder, plan, begun=begun, release=release, second_opinion=second_opinion)
+        remaining = find_remaining(folder, plan, begun=begun, second_opinion=second_opinion)
         if not remaining.complete:
-            check_disk(folder, plan, remaining, release=release)
+            check_disk(folder, plan, remaining)
             prepare(folder, plan, keep_derived=remaining.finished is not None)
             with writing(folder):
                 for shard in remaining.pending:  # a worker leaves a shard alone that has an entry
                     remove(entry_file(folder, shard))
         job = Job(folder, plan, checkpoint.absolute() if checkpoint else None)
-        yield Build(job, remaining, release, second_opinion)
+        yield Build(job, remaining, second_opinion)
 
 
 def make_shards(build: Build, engine: Engine) -> None:

@@ -1,20 +1,16 @@
 """The command line: a thin verb a command."""
 
 import argparse
-import logging
 import os
-import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
-from time import monotonic
-from typing import TextIO
 
-from pipeline.errors import FAULT, DatasetError, FoundryError, InputError, RecipeError
-from pipeline.logs import logging_to, on_one_line
+from pipeline.boundary import one_line
+from pipeline.errors import DatasetError, InputError, RecipeError
+from pipeline.logs import logging_to
 from pipeline.second_opinion import DEFAULT_SHARE
 from pipeline.shards import DEFAULT_SHARD_RECORDS
 
@@ -30,101 +26,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return one_line(
         "ecg-foundry", lambda: int(options.run(options)), debug=options.debug, goes_on=options.run is _build
     )
-
-
-def one_line(program: str, command: Callable[[], int], *, debug: bool = False, goes_on: bool = True) -> int:
-    """Run a command; whatever ends it becomes one line and an exit status.
-
-    Args:
-        program: name to print before the line.
-        command: gives the exit status.
-        debug: let the traceback through.
-        goes_on: whether the command, once stopped, goes on where it was when it is run again.
-    """
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by the caller, and a data file would take its number
-            setattr(sys, name, _nowhere())
-    screen = logging.StreamHandler()
-    screen.setLevel(logging.WARNING)  # whatever a log file takes besides
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING, handlers=[screen])
-    stop = _Stop()
-    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN  # by nohup
-    for number in (signal.SIGINT, signal.SIGTERM, *([] if ignored else [signal.SIGHUP])):
-        signal.signal(number, stop)
-    try:
-        _check_current_folder()
-        status = command()
-        sys.stdout.flush()  # now, while what is wrong with it can be said
-    except KeyboardInterrupt as interrupt:
-        again = "; run the same command again to go on" if goes_on else ""
-        with suppress(OSError):
-            print(f"{program}: stopped{again}", file=sys.stderr)
-        return int(interrupt.args[0]) if interrupt.args else 128 + signal.SIGINT
-    except Exception as error:  # the outermost boundary: what is not told here ends in a traceback
-        if debug:
-            raise
-        reason, status = _reason(error)
-    else:
-        return status
-    with suppress(OSError):
-        print(f"{program}: error: {on_one_line(reason)}", file=sys.stderr)
-    return status
-
-
-def _output_is_lost() -> bool:
-    """Whether standard output's reader has gone, or its disk is full; what is still to be shown goes nowhere."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        sys.stdout = _nowhere()  # or the flush at exit fails again
-        return True
-    return False
-
-
-def _nowhere() -> TextIO:
-    return Path(os.devnull).open("w", encoding="utf-8")  # until the process ends
-
-
-def _check_current_folder() -> None:
-    """Refuse to begin where libraries meet a folder that is gone, each in its own way."""
-    try:
-        Path.cwd()
-    except OSError as error:
-        raise FoundryError("the current folder is gone. Change to one that exists") from error
-
-
-def _reason(error: Exception) -> tuple[str, int]:
-    """What to say of an error, and the exit status."""
-    if isinstance(error, FoundryError):
-        return str(error), error.exit_code
-    if isinstance(error, MemoryError):
-        return "not enough memory. Free some, or raise the limit of the shell (ulimit -v)", FoundryError.exit_code
-    if isinstance(error, OSError) and _output_is_lost():
-        reason = f"standard output cannot be written: {error.strerror}. All before that is done"
-        return reason, FoundryError.exit_code
-    if isinstance(error, OSError | UnicodeError):
-        return f"{error}. Check the path, its permissions and the free space", FoundryError.exit_code
-    kind = type(error).__name__
-    return (
-        f"{kind}: {error}. This is a fault of the program: report it with what --debug before the command shows",
-        FAULT,
-    )
-
-
-class _Stop:
-    """End on SIGTERM as on Ctrl-C, so that workers and servers are stopped as well."""
-
-    _PATIENCE_SECONDS = 10.0
-    """For which a further signal is not heard, so as not to cut that short."""
-
-    def __init__(self) -> None:
-        self._deaf_until = 0.0
-
-    def __call__(self, number: int, _: object) -> None:
-        """Handle a signal."""
-        if monotonic() >= self._deaf_until:
-            self._deaf_until = monotonic() + self._PATIENCE_SECONDS
-            raise KeyboardInterrupt(128 + number)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -159,8 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     measure.set_defaults(run=_measure)
 
-    verify = commands.add_parser("verify", help="check every file, row and signal of a dataset")
-    verify.add_argument("dataset", type=Path)
+    verify = commands.add_parser("verify", help="check every file, row and signal of a dataset or a release")
+    verify.add_argument("dataset", type=Path, help="dataset, or the folder of a release")
     verify.add_argument(
         "--regenerate",
         type=int,
@@ -193,7 +94,36 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, metavar="FOLDER", help="folder to write (default DATASET-report beside the dataset)"
     )
     report.set_defaults(run=_report)
+
+    release = commands.add_parser("release", help="package a dataset and its normal subset for other people")
+    release.add_argument("dataset", type=Path, help="finished dataset; it is checked wholly first")
+    add_release_arguments(release)
+    release.set_defaults(run=_release)
     return parser
+
+
+def add_release_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of a release, for this command line and for the flow's."""
+    parser.add_argument(
+        "--out", type=Path, metavar="REL", help="folder to write (default DATASET-release/VERSION beside the dataset)"
+    )
+    parser.add_argument(
+        "--version", help="three numbers (default 1.0.0, or the next minor one of those in DATASET-release)"
+    )
+    parser.add_argument(
+        "--with",
+        dest="exports",
+        type=lambda names: names.split(","),
+        default=[],
+        metavar="NAMES",
+        help="further formats, with commas between: asc, csv, wfdb, hdf5, ecgbench, huggingface",
+    )
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        metavar="TABLE.parquet",
+        help="measurements of real ECGs, written by `measure`, to compare distributions with",
+    )
 
 
 def add_build_arguments(parser: argparse.ArgumentParser) -> None:
@@ -217,7 +147,7 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
         "--release",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="package a release as well (default yes)",
+        help="package a release as well, into OUT-release/VERSION, unless it is there already (default yes)",
     )
     parser.add_argument(
         "--second-opinion",
@@ -272,11 +202,25 @@ def _build(options: argparse.Namespace) -> int:
             options.checkpoint,
             engine=options.engine,
             workers=options.workers,
-            release=options.release,
             second_opinion=options.second_opinion,
         )
     print(summarise(built.dataset, complete=built.complete))
     print(built.timings.text(), end="")
+    if options.release:
+        from pipeline.release.package import keep_released
+
+        print(keep_released(built.dataset).text())
+    return 0
+
+
+def _release(options: argparse.Namespace) -> int:
+    from pipeline.dataset import open_dataset
+    from pipeline.release.package import Request, make_release, next_release
+
+    dataset = open_dataset(options.dataset)
+    out, version = next_release(dataset, options.out, options.version)
+    released = make_release(dataset, Request(out, version, options.exports, options.reference))
+    print(released.text())
     return 0
 
 
@@ -298,23 +242,26 @@ def _measure(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     from pipeline.dataset import open_dataset
     from pipeline.regenerate import Regenerator, draw_sample
+    from pipeline.release.manifest import RELEASE_MANIFEST
+    from pipeline.release.released import open_release
+    from pipeline.release.verify import verify_release
     from pipeline.verify import verify
 
     if options.regenerate is None and (options.sample_seed is not None or options.checkpoint is not None):
         raise RecipeError("--sample-seed and --checkpoint are of the records that --regenerate N makes again. Give it")
-    dataset = open_dataset(options.dataset)
+    released = (options.dataset / RELEASE_MANIFEST).exists()
+    dataset = open_release(options.dataset) if released else open_dataset(options.dataset)
     if options.regenerate is not None:  # what cannot work is refused before minutes of reading
         sample, seed = draw_sample(dataset, options.regenerate, options.sample_seed)
         regenerator = Regenerator(dataset, options.checkpoint)
-    problems = verify(dataset)
+    problems = verify_release(options.dataset) if released else verify(dataset)
     for problem in problems:
         print(problem)
     if problems:
-        raise DatasetError(
-            f"{options.dataset} is damaged in {len(problems)} places. "
-            f"Run its build again to make exactly those parts again"
-        )
-    print(f"{options.dataset}: {len(dataset):,} records, every file, row and signal as in its manifest")
+        remedy = "Get it again" if released else "Run its build again to make exactly those parts again"
+        raise DatasetError(f"{options.dataset} is damaged in {len(problems)} places. {remedy}")
+    as_said = "as it says, its metadata valid by each standard's own validator" if released else "as in its manifest"
+    print(f"{options.dataset}: {len(dataset):,} records, every file, row and signal {as_said}")
     if options.regenerate is not None:
         print(f"{len(sample):,} of {len(dataset):,} records drawn, with --sample-seed {seed}, to be made again")
         print(f"made again: {regenerator.compare(sample).outcome()}")

@@ -39,7 +39,7 @@ _FIDUCIALS = tuple(
 _AMPLITUDES = {
     "p": "P wave: signed extremum relative to the chord from P onset to P offset",
     "q": "Q wave: magnitude of the negative deflection before R, relative to QRS onset; 0 where absent",
-    "r": "R wave: height of the first positive deflection relative to QRS onset, however small; 0 where absent",
+    "r": "R wave: height of the first positive deflection relative to QRS onset; 0 where absent",
     "s": "S wave: magnitude of the first negative deflection after R, relative to QRS onset; 0 where absent",
     "stj": "level at the J point (QRS offset) relative to QRS onset",
     "stm": "level at J + RR/16 relative to QRS onset",
@@ -107,7 +107,7 @@ SIGNAL_SHA256 = Column(
     "signal_sha256", pa.string(), "", "SHA-256 of the record's int16 little-endian samples, lead by lead"
 )
 SOURCE_RECORD_ID = Column(
-    "source_record_id", pa.int64(), "", "record_id in the dataset that this subset was taken from"
+    "source_record_id", pa.int64(), "", "number under which the record was generated: its record_id among all records"
 )
 SEED = Column("seed", pa.int64(), "", "of the noise: with source_record_id it fixes the record's signal")
 STRAT_FOLD = Column(
@@ -133,16 +133,3 @@ TABLE_SCHEMA = schema(*TABLE_COLUMNS)
 SUBSET_SCHEMA = schema(RECORD_ID, SOURCE_RECORD_ID, *TABLE_COLUMNS[1:])
 RELEASE_COLUMNS = (RECORD_ID, SOURCE_RECORD_ID, SEED, STRAT_FOLD, SIGNALS_FILE, SIGNALS_ROW, *TABLE_COLUMNS[1:])
 RELEASE_SCHEMA = schema(*RELEASE_COLUMNS)
-
-
-def column_dictionary(*columns: Column) -> list[dict[str, str]]:
-    """Name, type, unit and description of some columns, for people and programs that do not read Arrow schemas."""
-    return [
-        {
-            "name": column.name,
-            "type": str(column.type),
-            "unit": column.unit,
-            "description": column.description,
-        }
-        for column in columns
-    ]

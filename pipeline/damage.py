@@ -1,6 +1,5 @@
 """Files that are not what the manifest says, and the records whose signals or rows they hold."""
 
-import zipfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,17 +17,15 @@ from pipeline.errors import DatasetError
 from pipeline.logs import on_one_line
 from pipeline.normal import NORMAL
 from pipeline.progress import tracked
-from pipeline.release.package import RELEASE, SIGNALS_ZIP
 from pipeline.shards import Shard, plan_shards
 from pipeline.store.files import all_files, content_entry, file_entry, read_verified
 from pipeline.store.ledger import part_file, shard_files
-from pipeline.store.outside import check_plain
-from pipeline.store.signals import SIGNALS, metadata_files, read_signals, shard_file
+from pipeline.store.signals import metadata_files, read_signals, shard_file
 from pipeline.store.tables import MEASUREMENTS, parse_table, read_table
 from pipeline.store.threads import in_threads
 
-_COPIES = {"": "", NORMAL: NORMAL, f"{RELEASE}/all": "", f"{RELEASE}/{NORMAL}": NORMAL}
-"""Where a dataset's folder holds signals and rows, and what they are a copy of: everything, or the normal records."""
+_COPIES = ("", NORMAL)
+"""Where a dataset's folder holds signals and rows: of everything, and of the normal records."""
 
 
 @dataclass(frozen=True)
@@ -113,14 +110,11 @@ class Damage:
                 return range(self._count(copy))
             if path == place / MEASUREMENTS:
                 return self._damaged_rows(path, copy)
-            if path == place / SIGNALS_ZIP:
-                missing = [shard for shard in self._shards(copy) if not self._is_packed(path, copy, shard)]
-                return [record for shard in missing for record in _range(shard)]
         return ()
 
     def _count(self, copy: str) -> int:
         manifest = self._manifest
-        return manifest.verdicts.get("Normal", 0) if _COPIES[copy] == NORMAL else manifest.records
+        return manifest.verdicts.get("Normal", 0) if copy == NORMAL else manifest.records
 
     def _shards(self, copy: str) -> list[Shard]:
         return plan_shards(self._count(copy), self._manifest.shard_records)
@@ -132,7 +126,7 @@ class Damage:
     def _rows(self, copy: str) -> pa.Table | None:
         """What a copy's rows should say; None where that is lost as well."""
         rows = self._whole_rows
-        if rows is not None and _COPIES[copy] == NORMAL:
+        if rows is not None and copy == NORMAL:
             rows = rows.filter(pc.equal(rows["verdict"], "Normal"))
             rows = rows.append_column(SOURCE_RECORD_ID.name, rows[RECORD_ID.name])
         return rows if rows is not None and rows.num_rows == self._count(copy) else None
@@ -159,23 +153,6 @@ class Damage:
             return list(_range(shard))
         hashes = rows[SIGNAL_SHA256.name]
         return [i for i in _range(shard) if _signal_hash(self._folder / copy, i) != hashes[i].as_py()]
-
-    def _is_packed(self, archive: Path, copy: str, shard: Shard) -> bool:
-        """Whether a release's archive holds a shard's file as it is in the dataset."""
-        whole = self._manifest.files.get(archive.relative_to(self._folder).as_posix())
-        source = shard_file(self._folder / _COPIES[copy], shard)
-        entry = self._manifest.files.get(source.relative_to(self._folder).as_posix())
-        try:
-            check_plain(self._folder, archive)
-            if not whole or archive.stat().st_size > 2 * whole.bytes:
-                return False  # its list of contents may be as large
-            with zipfile.ZipFile(archive) as packed:
-                member = packed.getinfo(source.relative_to(self._folder / _COPIES[copy] / SIGNALS).as_posix())
-                if member.compress_type != zipfile.ZIP_STORED or not entry or member.file_size != entry.bytes:
-                    return False  # and it may be a bomb
-                return content_entry(packed.read(member)) == entry
-        except (DatasetError, OSError, KeyError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile):
-            return False
 
 
 def _range(shard: Shard) -> range:

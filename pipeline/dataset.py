@@ -136,8 +136,16 @@ class Dataset:
         if not 0 <= record < len(self):
             its = f"Its records are 0 to {len(self) - 1}" if len(self) else "It is empty"
             raise DatasetError(f"{self.folder} has no record {record}. {its}")
-        signal: NDArray[np.int16] = read_signals(self.folder, record, record + 1)[0]
+        signal: NDArray[np.int16] = self.read(record, record + 1)[0]
         return signal
+
+    def read(self, start: int, stop: int) -> NDArray[np.int16]:
+        """The signals of records start ≤ i < stop, (stop - start, 8, 5000) int16, µV.
+
+        Raises:
+            DatasetError: when they are missing or do not decode.
+        """
+        return read_signals(self.folder, start, stop)
 
     def measurements(self, columns: list[str] | None = None) -> pa.Table:
         """The measurement table, sorted by record, or some of its columns.

@@ -1,4 +1,4 @@
-"""From committed shards to a dataset: table, normal subset, second opinion, release, and last of all the manifest."""
+"""From committed shards to a dataset: table, normal subset, second opinion, and last of all the manifest."""
 
 import platform
 from collections.abc import Collection, Iterator, Mapping
@@ -15,7 +15,6 @@ from pipeline.errors import DatasetError
 from pipeline.folder import DERIVED, known_files
 from pipeline.normal import NORMAL, write_normal_subset
 from pipeline.progress import tracked
-from pipeline.release.package import RELEASE, write_release
 from pipeline.second_opinion import SECOND_OPINION, write_second_opinion
 from pipeline.shards import Shard
 from pipeline.store.documents import write_document
@@ -33,7 +32,6 @@ def finalise(
     folder: Path,
     plan: Plan,
     *,
-    release: bool,
     second_opinion: float,
     stale: Collection[str] = DERIVED,
     finished: Manifest | None = None,
@@ -43,7 +41,6 @@ def finalise(
     Args:
         folder: the dataset's folder.
         plan: its plan.
-        release: whether to package a release as well.
         second_opinion: share of the records whose heart rate neurokit2 measures as well, from 0 to 1.
         stale: what is to be made, of `DERIVED`; the rest is left as it is.
         finished: the manifest that is there, where the dataset was finished before.
@@ -76,10 +73,6 @@ def finalise(
         normal = open_dataset(folder / NORMAL).manifest
     if SECOND_OPINION in stale:  # now that the signals are known to be whole
         write_second_opinion(folder, table, second_opinion)
-    if RELEASE in stale and release:
-        write_release(folder, manifest, normal)
-    elif RELEASE in stale:
-        remove(folder / RELEASE)
     manifest = manifest.model_copy(update={"files": _manifest_files(folder, entries, normal)})
     if not finished or manifest.files != finished.files:
         write_document(folder / MANIFEST, manifest)

@@ -11,7 +11,6 @@ from pipeline.dataset import MANIFEST, Manifest, check_outside, open_dataset, pl
 from pipeline.errors import DatasetError
 from pipeline.logs import log_event
 from pipeline.normal import NORMAL
-from pipeline.release.package import RELEASE
 from pipeline.second_opinion import SECOND_OPINION
 from pipeline.store.documents import read_document, write_document
 from pipeline.store.files import fsync, is_temporary, make_folders, remove, remove_strays, updating, writing
@@ -19,7 +18,7 @@ from pipeline.store.ledger import LEDGER, Plan, known_entry, plan_file, shard_fi
 from pipeline.store.signals import SIGNALS, create_signals, metadata_files, remove_unfinished
 from pipeline.store.tables import MEASUREMENTS
 
-DERIVED = (MEASUREMENTS, SECOND_OPINION, NORMAL, RELEASE)
+DERIVED = (MEASUREMENTS, SECOND_OPINION, NORMAL)
 """What `finalise` makes from committed shards, before the manifest."""
 
 _log = logging.getLogger(__name__)

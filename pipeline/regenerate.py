@@ -23,7 +23,6 @@ from pipeline.progress import tracked
 from pipeline.recipe import printable
 from pipeline.rows import stored_rows
 from pipeline.shards import BLOCK
-from pipeline.store.signals import read_signals
 from pipeline.worker import instruction_set
 
 LARGEST_UV = 1
@@ -194,7 +193,7 @@ class Regenerator:
         for places in tracked(blocks if len(records) else [], "making records again", "blocks"):
             first, stop = int(records[places[0]]), int(records[places[-1]]) + 1
             its = records[places] - first
-            stored = read_signals(self._dataset.folder, first, stop)[its]
+            stored = self._dataset.read(first, stop)[its]
             rows = table.slice(first, stop - first).take(its)
             block, within = int(sources[places[0]]) // BLOCK, sources[places] % BLOCK
             again = generate_block(self._generator, self._dataset.manifest.recipe.seed, block)[within]

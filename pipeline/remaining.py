@@ -13,7 +13,6 @@ from pipeline.folder import DERIVED, finished_manifest
 from pipeline.logs import log_event
 from pipeline.normal import NORMAL
 from pipeline.progress import tracked
-from pipeline.release.package import RELEASE
 from pipeline.second_opinion import SECOND_OPINION, count_opinions, sample_size
 from pipeline.shards import Shard
 from pipeline.store.files import bytes_on_disk
@@ -41,14 +40,13 @@ class Remaining:
     """Whether there is nothing to do at all."""
 
 
-def find_remaining(folder: Path, plan: Plan, *, begun: bool, release: bool, second_opinion: float) -> Remaining:
+def find_remaining(folder: Path, plan: Plan, *, begun: bool, second_opinion: float) -> Remaining:
     """Find out what is left to do, without changing anything.
 
     Args:
         folder: the dataset's folder.
         plan: what it is going to hold.
         begun: whether a build has been there before.
-        release: whether it is going to hold a release.
         second_opinion: share of the records that are going to have a second opinion at least.
     """
     finished = finished_manifest(folder, plan)
@@ -59,8 +57,6 @@ def find_remaining(folder: Path, plan: Plan, *, begun: bool, release: bool, seco
         log_event(_log, logging.WARNING, "damaged, to be put right", file=problem.thing, reason=problem.reason)
     damaged = {problem.thing for problem in damage}
     stale = {Path(name).parts[0] for name in damaged} & set(DERIVED)
-    if release and not any(Path(name).parts[0] == RELEASE for name in finished.files):
-        stale.add(RELEASE)
     if SECOND_OPINION not in stale and count_opinions(folder) < sample_size(plan.recipe.records, second_opinion):
         stale.add(SECOND_OPINION)
     pending = [shard for shard in plan.shards() if _is_damaged(folder, plan, shard, finished, damaged)]
@@ -86,16 +82,15 @@ def _is_damaged(folder: Path, plan: Plan, shard: Shard, finished: Manifest, dama
     return known is None or (known.signals, known.rows) != (finished.files.get(signals), finished.files.get(rows))
 
 
-def check_disk(folder: Path, plan: Plan, remaining: Remaining, *, release: bool) -> None:
-    """Refuse what would not fit: signals and rows once, the normal subset at most as large, both again in a release.
+def check_disk(folder: Path, plan: Plan, remaining: Remaining) -> None:
+    """Refuse what would not fit: signals and rows, and the normal subset, which is at most as large.
 
     Raises:
         DatasetError: says what is free and what may be needed.
     """
     where = next(parent for parent in (folder, *folder.parents) if parent.exists())
     records = plan.recipe.records
-    copies = (NORMAL in remaining.stale) + 2 * (RELEASE in remaining.stale and release)
-    needed = (sum(map(len, remaining.pending)) + copies * records) * BYTES_PER_RECORD
+    needed = (sum(map(len, remaining.pending)) + (NORMAL in remaining.stale) * records) * BYTES_PER_RECORD
     going = 0 if remaining.finished else sum(bytes_on_disk(folder / name) for name in DERIVED)
     free = shutil.disk_usage(where).free + going
     if needed > free:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from pipeline.columns import RECORD_NAME, SOURCE_RECORD_ID, TABLE_COLUMNS, column_dictionary
+from pipeline.columns import RECORD_NAME, RELEASE_COLUMNS
 from pipeline.dataset import Manifest
+from pipeline.dictionary import dictionary
 from pipeline.recipe import Recipe
+from pipeline.release.manifest import ReleaseManifest
 from pipeline.store.ledger import LedgerEntry, Plan
 
 
@@ -19,10 +21,11 @@ def schema_files() -> dict[str, str]:
         "plan": Plan,
         "ledger-entry": LedgerEntry,
         "dataset": Manifest,
+        "release": ReleaseManifest,
     }
     contents: dict[str, object] = {f"{name}.schema.json": model.model_json_schema() for name, model in models.items()}
-    contents["measurements.columns.json"] = column_dictionary(SOURCE_RECORD_ID, RECORD_NAME, *TABLE_COLUMNS)
-    return {name: json.dumps(content, indent=1) + "\n" for name, content in contents.items()}
+    contents["measurements.columns.json"] = dictionary([RECORD_NAME, *RELEASE_COLUMNS])
+    return {name: json.dumps(content, indent=1, ensure_ascii=False) + "\n" for name, content in contents.items()}
 
 
 def main() -> None:

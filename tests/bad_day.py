@@ -26,7 +26,7 @@ RECIPE: dict[str, Any] = {"records": 80, "seed": 7}
 """Of the shared dataset."""
 SHARD_RECORDS = 32
 SHARDS = 3
-ARGUMENTS = ["--records", "80", "--seed", "7", "--shard-records", str(SHARD_RECORDS)]
+ARGUMENTS = ["--records", "80", "--seed", "7", "--shard-records", str(SHARD_RECORDS), "--no-release"]
 
 
 @dataclass(frozen=True)

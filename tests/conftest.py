@@ -28,15 +28,12 @@ def build(
     *,
     engine: str = "serial",
     workers: int | None = None,
-    release: bool = True,
     second_opinion: float = DEFAULT_SHARE,
     **recipe_and_layout: Any,
 ) -> Dataset:
-    """Build a dataset the way the command line does."""
+    """Build a dataset the way the command line does, without a release."""
     plan = planned(**recipe_and_layout)
-    return build_dataset(
-        out, plan, engine=engine, workers=workers, release=release, second_opinion=second_opinion
-    ).dataset
+    return build_dataset(out, plan, engine=engine, workers=workers, second_opinion=second_opinion).dataset
 
 
 def planned(shard_records: int = DEFAULT_SHARD_RECORDS, checkpoint: Path | None = None, **recipe: Any) -> Plan:

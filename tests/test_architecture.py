@@ -22,19 +22,19 @@ def imported(path: Path) -> set[str]:
 
 LAYERS = (
     ("errors", "leads", "logs", "progress", "timings"),
-    ("columns", "shards", "recipe", "noise"),
+    ("boundary", "columns", "shards", "recipe", "noise"),
     ("measurement", "generators"),
     ("inputs", "interpret"),
-    ("digest",),
+    ("dictionary", "digest"),
     ("rows", "store"),
     ("dataset", "plan"),
     ("second_opinion", "worker"),
-    ("engines", "normal", "regenerate", "report", "schemas"),
-    ("release",),
-    ("damage", "folder"),
+    ("engines", "normal", "quality", "regenerate"),
+    ("damage", "folder", "report"),
     ("finalise", "remaining", "verify"),
-    ("build",),
-    ("api", "measure_input"),
+    ("build", "release"),
+    ("measure_input", "publish", "schemas"),
+    ("api",),
     ("cli",),
 )
 """The rooms of `pipeline/` from the ground up; a room may use its own layer's only inside itself."""

@@ -32,7 +32,7 @@ Check = Callable[[], None]
 WORKER_STAGES = {
     "while a shard is computed": ("pipeline.worker.measure", "before"),
     "before the Zarr shard": ("pipeline.worker.write_shard", "before"),
-    "before the Zarr shard's rename": ("pipeline.store.files._fsync_all", "before"),
+    "before the Zarr shard's rename": ("pipeline.store.files.fsync_all", "before"),
     "between Zarr shard and Parquet part": ("pipeline.worker.write_part", "before"),
     "between Parquet part and entry": ("pipeline.worker.commit", "before"),
     "behind the entry": ("pipeline.worker.commit", "after"),
@@ -48,8 +48,6 @@ DRIVER_STAGES = {
     "amid the normal subset": ("pipeline.normal.write_table", "before"),
     "behind the normal subset": ("pipeline.finalise.write_normal_subset", "after"),
     "before the second opinion's table": ("pipeline.second_opinion.write_table", "before"),
-    "amid packaging": ("pipeline.release.package.zip_store", "after"),
-    "behind packaging": ("pipeline.finalise.write_release", "after"),
     "before the manifest": ("pipeline.finalise._manifest_files", "after"),
     "behind the manifest": ("pipeline.finalise.finalise", "after"),
 }

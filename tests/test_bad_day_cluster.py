@@ -34,7 +34,7 @@ Record = Callable[[str, object], None]
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The content digest of a build on a good day."""
     out = tmp_path_factory.mktemp("undisturbed") / "d"
-    return build(out, records=RECORDS, seed=7, shard_records=32, release=False).manifest.content_digest
+    return build(out, records=RECORDS, seed=7, shard_records=32).manifest.content_digest
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def fault(out: Path, harm: Callable[[psutil.Process], object], committed: int = 
 
 
 def on_ray(out: Path, workers: int = 2) -> Dataset:
-    return build(out, engine="ray", workers=workers, records=RECORDS, seed=7, shard_records=32, release=False)
+    return build(out, engine="ray", workers=workers, records=RECORDS, seed=7, shard_records=32)
 
 
 def allow_no_more_memory(worker: psutil.Process) -> None:

@@ -39,7 +39,7 @@ PLAN: dict[str, Any] = {"records": 80, "seed": 7}
 def test_one_recipe_one_digest(
     tmp_path: Path, dataset: Dataset, engine: str, workers: int | None, shard_records: int
 ) -> None:
-    other = build(tmp_path / "d", engine=engine, workers=workers, shard_records=shard_records, release=False, **PLAN)
+    other = build(tmp_path / "d", engine=engine, workers=workers, shard_records=shard_records, **PLAN)
     assert other.manifest.content_digest == dataset.manifest.content_digest
     assert np.array_equal(other.signals[:], dataset.signals[:])
 
@@ -78,17 +78,10 @@ def test_a_finished_folder_is_left_alone(dataset: Dataset) -> None:
 
 def test_more_records_extend_a_folder_and_end_as_if_built_at_once(tmp_path: Path, dataset: Dataset) -> None:
     folder = tmp_path / "d"
-    build(folder, records=40, seed=7, shard_records=64, release=False)
+    build(folder, records=40, seed=7, shard_records=64)
     extended = build(folder, shard_records=64, **PLAN)
     assert extended.manifest.content_digest == dataset.manifest.content_digest
     assert not verify(extended)
-
-
-def test_a_release_can_be_asked_for_later(tmp_path: Path) -> None:
-    folder = tmp_path / "d"
-    assert not (build(folder, records=32, release=False).folder / "release").exists()
-    assert (build(folder, records=32).folder / "release" / "SHA256SUMS.txt").is_file()
-    assert not verify(open_dataset(folder))
 
 
 TIMES = ("dataset.json", "ledger/shard-00000.json", "ledger/shard-00001.json")
@@ -105,7 +98,6 @@ TIMES = ("dataset.json", "ledger/shard-00000.json", "ledger/shard-00001.json")
         "second_opinion.parquet",
         "normal/measurements.parquet",
         "normal/signals.zarr/signal/c/0/0/0",
-        "release/README.md",
         "dataset.json",
         "signals.zarr/zarr.json",
         "signals.zarr/signal/zarr.json",
@@ -156,15 +148,6 @@ def test_a_stray_file_beside_ours_is_somebody_s_and_stays(tmp_path: Path, datase
     assert open_dataset(folder).manifest == dataset.manifest
 
 
-def test_a_release_is_never_older_than_its_dataset(tmp_path: Path) -> None:
-    folder = tmp_path / "d"
-    build(folder, records=32)
-    build(folder, records=64, release=False)
-    assert not (folder / "release").exists()
-    assert "64 records" in (build(folder, records=64).folder / "release" / "README.md").read_text()
-    assert not verify(open_dataset(folder))
-
-
 @pytest.mark.parametrize(
     "stage",
     [
@@ -192,14 +175,14 @@ def test_finalise_names_missing_shards(tmp_path: Path, dataset: Dataset) -> None
     shutil.copytree(dataset.folder, folder)
     (folder / "ledger" / "shard-00001.json").unlink()
     with pytest.raises(DatasetError, match=r"lacks 1 of 2 shards: shard-00001"):
-        finalise(folder, planned(shard_records=64, **PLAN), release=False, second_opinion=0)
+        finalise(folder, planned(shard_records=64, **PLAN), second_opinion=0)
 
 
 def test_a_killed_build_resumes_and_ends_with_the_same_digest(tmp_path: Path, dataset: Dataset) -> None:
     """Kill -9 of the driver midway, its Ray workers living on for a moment; then the same command."""
     folder = tmp_path / "d"
     command = [sys.executable, "-m", "pipeline.cli", "build", "--records", "80", "--seed", "7", "--shard-records", "32"]
-    command += ["--out", str(folder), "--engine", "ray", "--workers", "1"]
+    command += ["--out", str(folder), "--engine", "ray", "--workers", "1", "--no-release"]
     process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not (folder / "ledger" / "shard-00000.json").exists():
@@ -356,7 +339,7 @@ def test_two_builds_into_one_folder(tmp_path: Path) -> None:
 def test_too_little_disk_is_refused_before_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=10**6)
     monkeypatch.setattr("pipeline.remaining.shutil.disk_usage", lambda _: usage)
-    with pytest.raises(DatasetError, match=r"0\.0 GB free, and 2000 records may need 0\.3 GB"):
+    with pytest.raises(DatasetError, match=r"0\.0 GB free, and 2000 records may need 0\.2 GB"):
         build(tmp_path / "d")
     assert not (tmp_path / "d").exists()
 
@@ -445,7 +428,7 @@ def test_a_repair_on_another_instruction_set_makes_everything_anew(
     other = build(folder, shard_records=64, **PLAN)
     assert other.manifest.content_digest != dataset.manifest.content_digest
     assert not verify(other)
-    assert other.manifest.content_digest in (folder / "release" / "README.md").read_text()
+    assert open_dataset(folder / "normal").manifest.source_content_digest == other.manifest.content_digest
     assert np.array_equal(other.signals[:64], dataset.signals[:64])
 
 
@@ -472,13 +455,13 @@ def break_plan_and_manifest(folder: Path) -> None:
 
 
 def lead_nowhere(folder: Path) -> None:
-    (folder / "release" / "x").symlink_to("/nonexistent")
+    (folder / "normal" / "x").symlink_to("/nonexistent")
 
 
 def make_unreadable(folder: Path) -> None:
     """A folder in the place of a file cannot be read by anybody, not even by root."""
-    (folder / "release" / "README.md").unlink()
-    (folder / "release" / "README.md").mkdir()
+    (folder / "normal" / "measurements.parquet").unlink()
+    (folder / "normal" / "measurements.parquet").mkdir()
     (folder / "second_opinion.parquet").unlink()
     (folder / "second_opinion.parquet").mkdir()
 

@@ -1,6 +1,5 @@
-"""Files of a dataset and its release that are changed by chance: found, named with their records, and put right."""
+"""Files of a dataset that are changed by chance: found, named with their records, and put right."""
 
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -65,7 +64,7 @@ DAMAGES: dict[str, Callable[[Path, Random], None]] = {
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """Five shards and a release."""
+    """Five shards."""
     return build(tmp_path_factory.mktemp("whole") / "dataset", records=RECORDS, seed=7, shard_records=SHARD_RECORDS)
 
 
@@ -232,24 +231,6 @@ def test_the_manifest_of_the_subset_in_the_place_of_the_dataset_s(tmp_path: Path
     assert {name for name in before if content(folder)[name] != before[name]} == {"dataset.json"}
 
 
-def spoil_archive(path: Path, kind: str) -> None:
-    path.unlink()
-    if kind == "a FIFO":
-        os.mkfifo(path)
-    else:
-        path.symlink_to("/dev/zero")
-
-
-@pytest.mark.parametrize("kind", ["a FIFO", "a link without end"])
-@pytest.mark.timeout(60)
-def test_an_archive_that_is_no_file_is_named(tmp_path: Path, whole: Dataset, kind: str) -> None:
-    folder = Path(shutil.copytree(whole.folder, tmp_path / "damaged"))
-    spoil_archive(folder / "release" / "all" / "signals.zarr.zip", kind)
-    [problem] = verify(open_dataset(folder))
-    assert problem.thing == "release/all/signals.zarr.zip"
-    assert list(problem.records) == list(range(RECORDS))
-
-
 @pytest.mark.usefixtures("one_generator")
 def test_a_link_among_the_signals_is_replaced_in_one_go(tmp_path: Path, whole: Dataset) -> None:
     """When the dataset is extended, so that there is no manifest to go by."""
@@ -297,7 +278,7 @@ def test_another_dataset_s_plan_does_not_keep_a_dataset_from_being_repaired(tmp_
     assert not verify(build(folder, records=RECORDS, seed=7, shard_records=SHARD_RECORDS))
 
 
-@pytest.mark.parametrize("place", ["mine", "ledger/mine", "release/mine", "normal/mine/deeper"])
+@pytest.mark.parametrize("place", ["mine", "ledger/mine", "normal/mine/deeper"])
 def test_no_dataset_is_built_inside_another(tmp_path: Path, whole: Dataset, place: str) -> None:
     folder = Path(shutil.copytree(whole.folder, tmp_path / "outer"))
     with pytest.raises(InputError, match=f"{folder}.* is a dataset, in which a foreign file is damage"):
@@ -310,14 +291,3 @@ def test_a_name_that_steers_a_terminal_is_shown_harmless(tmp_path: Path, whole: 
     (folder / "ledger" / "x\ny\x1b[31m").touch()
     [problem] = verify(open_dataset(folder))
     assert str(problem) == "ledger/x y\\x1b[31m: is not part of the dataset"
-
-
-@pytest.mark.usefixtures("one_generator")
-def test_an_archive_of_nobody_s_is_named(tmp_path: Path, whole: Dataset) -> None:
-    folder = tmp_path / "damaged"
-    build(folder, records=RECORDS, seed=7, shard_records=SHARD_RECORDS, release=False)
-    archive = folder / "release" / "all" / "signals.zarr.zip"
-    archive.parent.mkdir(parents=True)
-    shutil.copy(whole.folder / archive.relative_to(folder), archive)
-    [problem] = verify(open_dataset(folder))
-    assert (problem.thing, problem.reason) == ("release/all/signals.zarr.zip", "is not part of the dataset")

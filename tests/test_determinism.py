@@ -170,7 +170,7 @@ def failing_steps(fails: frozenset[tuple[int, bool]], failures: list[str]) -> It
 
 def follow(course: Course, folder: Path, failures: list[str]) -> Dataset:
     """Build a dataset by a course; what fails on the way is noted."""
-    options: dict[str, Any] = {"release": False, "second_opinion": 0.0}
+    options: dict[str, Any] = {"second_opinion": 0.0}
     if 0 < course.before <= course.records:
         build(folder, engine="serial", records=course.before, seed=SEED, shard_records=course.shard_records, **options)
     plan = planned(records=course.records, seed=SEED, shard_records=course.shard_records)
@@ -218,7 +218,7 @@ class Witness:
 @pytest.fixture(scope="module")
 def witness(tmp_path_factory: pytest.TempPathFactory) -> Witness:
     folder = tmp_path_factory.mktemp("whole") / "d"
-    return Witness(build(folder, records=MOST, seed=SEED, shard_records=MOST, release=False, second_opinion=0.0))
+    return Witness(build(folder, records=MOST, seed=SEED, shard_records=MOST, second_opinion=0.0))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import errors
-from pipeline.cli import _Stop, main
+from pipeline.boundary import _Stop
+from pipeline.cli import main
 from pipeline.logs import log_event, logging_to
 from tests.bad_day import Fault, Surroundings, events
 
@@ -148,7 +149,7 @@ def test_a_log_that_is_lost_is_said_once_and_ends_nothing(
 def test_a_second_signal_cuts_nothing_short_but_one_is_never_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first may come where Python drops what it raises, as in the callback of a weak reference."""
     now = [100.0]
-    monkeypatch.setattr("pipeline.cli.monotonic", lambda: now[0])
+    monkeypatch.setattr("pipeline.boundary.monotonic", lambda: now[0])
     stop = _Stop()
     with pytest.raises(KeyboardInterrupt, match="143"):
         stop(signal.SIGTERM, None)

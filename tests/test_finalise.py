@@ -22,7 +22,7 @@ PLAN: dict[str, Any] = {"records": 80, "seed": 7, "shard_records": 32}
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset of three shards."""
-    return build(tmp_path_factory.mktemp("finished") / "dataset", **PLAN, release=False, second_opinion=0).folder
+    return build(tmp_path_factory.mktemp("finished") / "dataset", **PLAN, second_opinion=0).folder
 
 
 @pytest.fixture
@@ -120,17 +120,17 @@ def test_what_is_not_the_plans_is_refused_by_name_and_put_right_by_the_build(
 ) -> None:
     spoil(committed / "ledger")
     with pytest.raises(DatasetError, match=reason) as caught:
-        finalise(committed, planned(**PLAN), release=False, second_opinion=0)
+        finalise(committed, planned(**PLAN), second_opinion=0)
     assert "\n" not in str(caught.value)
     assert not (committed / "dataset.json").exists()
-    built = build(committed, **PLAN, release=False, second_opinion=0)
+    built = build(committed, **PLAN, second_opinion=0)
     assert built.manifest.content_digest == dataset.manifest.content_digest
     assert not verify(built)
 
 
 def test_it_can_be_run_again_on_what_it_has_finished(committed: Path, dataset: Dataset) -> None:
     for _ in range(2):
-        manifest = finalise(committed, planned(**PLAN), release=True, second_opinion=1)
+        manifest = finalise(committed, planned(**PLAN), second_opinion=1)
         assert manifest.content_digest == dataset.manifest.content_digest
         assert not verify(open_dataset(committed))
 

@@ -178,7 +178,7 @@ def path_target(folder: Path) -> Names:
 @pytest.fixture(scope="module")
 def targets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Target]:
     folder = tmp_path_factory.mktemp("fuzz")
-    dataset = build(folder / "dataset", records=1, shard_records=32, seed=7, release=False, second_opinion=0)
+    dataset = build(folder / "dataset", records=1, shard_records=32, seed=7, second_opinion=0)
     plan = plan_of(dataset.manifest)
     shutil.copytree(dataset.folder, folder / "committed")
     shutil.copytree(dataset.folder / "ledger", folder / "planned" / "ledger")

@@ -72,7 +72,7 @@ def one_line(kind: type[FoundryError], *named: str) -> Iterator[None]:
 @pytest.fixture
 def folder(tmp_path: Path, dataset: Dataset) -> Path:
     """A dataset that can be spoiled."""
-    ignored = shutil.ignore_patterns("release", "normal", "second_opinion.parquet")
+    ignored = shutil.ignore_patterns("normal", "second_opinion.parquet")
     return Path(shutil.copytree(dataset.folder, tmp_path / "d", ignore=ignored))
 
 
@@ -548,10 +548,10 @@ def test_damage_is_named_where_a_foreign_table_tells_nothing(tmp_path: Path, dat
     else:
         pq.write_table(pq.read_table(path).drop_columns(["verdict"]), path)
     seal(folder / "dataset.json", lambda document: document["files"].update({path.name: file_entry(path).model_dump()}))
-    for name in ("normal/signals.zarr/signal/c/0/0/0", "release/README.md"):
+    for name in ("normal/signals.zarr/signal/c/0/0/0", "second_opinion.parquet"):
         (folder / name).write_bytes(b"?" + (folder / name).read_bytes()[1:])
     found = {problem.thing for problem in verify(open_dataset(folder))}
-    assert found >= {"normal/signals.zarr/signal/c/0/0/0", "release/README.md"}
+    assert found >= {"normal/signals.zarr/signal/c/0/0/0", "second_opinion.parquet"}
 
 
 def test_a_claim_of_many_records_costs_nothing(folder: Path) -> None:

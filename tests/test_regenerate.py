@@ -106,7 +106,7 @@ def test_a_subset_alone_does_not_know_what_it_was_made_on(
 
 
 def test_an_empty_subset_has_nothing_to_make_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    build(tmp_path / "d", records=1, seed=12, release=False, second_opinion=0.0)
+    build(tmp_path / "d", records=1, seed=12, second_opinion=0.0)
     normal = open_dataset(tmp_path / "d" / "normal")
     assert len(normal) == 0
     assert main(["verify", str(normal.folder), "--regenerate", "3"]) == 0
@@ -293,7 +293,7 @@ def test_a_damaged_dataset_is_not_made_again(
 
 def rewritten(folder: Path, source: Path, change: Callable[[pa.Table], pa.Table]) -> Dataset:
     """A copy with other rows, vouched for by nobody: files and digests are `verify`'s business."""
-    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("ledger", "release"))
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("ledger"))
     table = pq.read_table(folder / "measurements.parquet")
     pq.write_table(change(table), folder / "measurements.parquet")
     return open_dataset(folder)

@@ -140,7 +140,7 @@ def rows(folder: Path) -> list[int]:
 
 def test_it_comes_and_grows_when_asked_and_changes_no_content(tmp_path: Path, dataset: Dataset) -> None:
     folder = tmp_path / "d"
-    recipe: dict[str, Any] = {"records": 40, "seed": 7, "shard_records": 64, "release": False}
+    recipe: dict[str, Any] = {"records": 40, "seed": 7, "shard_records": 64}
     none = build(folder, second_opinion=0, **recipe)
     assert not (folder / SECOND_OPINION).exists()
     assert none.manifest.provenance

@@ -150,13 +150,13 @@ def test_finalise_finds_damage_where_it_reads_and_leaves_nothing_half_written(
     shutil.copytree(
         dataset.folder,
         folder,
-        ignore=shutil.ignore_patterns("normal", "release", "dataset.json", "second_opinion.parquet"),
+        ignore=shutil.ignore_patterns("normal", "dataset.json", "second_opinion.parquet"),
     )
     content = bytearray((folder / name).read_bytes())
     content[1000] ^= 1
     (folder / name).write_bytes(content)
     with pytest.raises(DatasetError, match=f"{name} is missing or damaged"):
-        finalise(folder, plan_of(dataset.manifest), release=False, second_opinion=0)
+        finalise(folder, plan_of(dataset.manifest), second_opinion=0)
     assert {path.name for path in folder.iterdir()} == {"ledger", "signals.zarr", "measurements.parquet"}
 
 

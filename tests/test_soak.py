@@ -52,7 +52,6 @@ def test_twenty_kills_at_random_moments(tmp_path: Path, record_property: Callabl
         tmp_path / "undisturbed",
         planned(records=RECORDS, seed=11, shard_records=SHARD_RECORDS),
         engine="serial",
-        release=False,
     ).dataset
     dataset = open_dataset(here.out)
     assert dataset.manifest.content_digest == undisturbed.manifest.content_digest

@@ -9,7 +9,7 @@ from benchmarks.accuracy.document import document
 from benchmarks.accuracy.ludb import measured_cases
 from benchmarks.accuracy.muse import measured_exports
 from benchmarks.accuracy.robustness import ptbxl_counts, raw_counts
-from pipeline.cli import one_line
+from pipeline.boundary import one_line
 from pipeline.store.files import replacing, writing
 
 OUT = Path(__file__).parents[2] / "docs" / "accuracy.md"

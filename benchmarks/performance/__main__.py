@@ -15,7 +15,7 @@ from benchmarks.performance.figures import BuildRun
 from benchmarks.performance.flow import run_flow
 from benchmarks.performance.machine import this_machine
 from benchmarks.performance.results import FullBuild, Generator, OneCore, Results, Scaling, Storage
-from pipeline.cli import one_line
+from pipeline.boundary import one_line
 from pipeline.errors import DatasetError
 from pipeline.store.files import replacing, writing
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from benchmarks.performance.figures import BuildRun
 from pipeline.build import build_dataset
-from pipeline.cli import one_line
+from pipeline.boundary import one_line
 from pipeline.plan import plan_build
 from pipeline.timings import BESIDE
 
 
 def timed_build(out: Path, records: int, *, engine: str, workers: int | None = None) -> BuildRun:
-    """Build into an empty folder with the normal subset and second opinions, without a release.
+    """Build into an empty folder with the normal subset and second opinions.
 
     Args:
         out: the folder.
@@ -23,7 +23,7 @@ def timed_build(out: Path, records: int, *, engine: str, workers: int | None = N
     """
     plan = plan_build({"records": records})
     started = time.perf_counter()
-    built = build_dataset(out, plan, engine=engine, workers=workers, release=False)
+    built = build_dataset(out, plan, engine=engine, workers=workers)
     return BuildRun.of(built.timings, time.perf_counter() - started, BESIDE)
 
 

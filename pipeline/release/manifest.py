@@ -16,7 +16,7 @@ RELEASE_MANIFEST = "release.json"
 TITLE = "Synthetic 12-lead ECGs from the published Pulse2Pulse generator"
 
 _Count = Annotated[int, Field(ge=0, le=MOST_RECORDS)]
-Version = Annotated[str, Field(pattern=r"^(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})$")]
+VERSION = r"^(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})$"
 """A semantic version of three numbers."""
 
 
@@ -48,7 +48,7 @@ class ReleaseManifest(Document):
     """What a release is; the hash of every file is in `SHA256SUMS.txt`."""
 
     kind: Literal["release"] = "release"
-    version: Version
+    version: Annotated[str, Field(pattern=VERSION)]
     issued: datetime = Field(strict=False, description="SOURCE_DATE_EPOCH where it is set, else when it was built")
     recipe: Recipe
     lineage_digest: Sha256

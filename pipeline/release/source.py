@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from pipeline.dataset import Dataset
 from pipeline.progress import tracked
 from pipeline.shards import Shard, plan_shards
-from pipeline.store.signals import read_signals
 from pipeline.store.threads import in_threads
 
 
@@ -39,7 +38,7 @@ class Source:
         """
 
         def read(shard: Shard) -> tuple[Shard, NDArray[np.int16]]:
-            return shard, read_signals(self.dataset.folder, shard.start, shard.stop)
+            return shard, self.dataset.read(shard.start, shard.stop)
 
         shards = plan_shards(len(self.dataset), self.dataset.manifest.shard_records)
         yield from in_threads(read, tracked(shards, what, "shards"))

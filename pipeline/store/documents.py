@@ -72,8 +72,13 @@ def _text(document: Document) -> str:
     return sealed.model_dump_json(indent=1) + "\n"
 
 
-def read_document(path: Path, kind: type[_Kind]) -> _Kind:
+def read_document(path: Path, kind: type[_Kind], *, remedy: str = "Run the build of its dataset again") -> _Kind:
     """Read a document.
+
+    Args:
+        path: its file.
+        kind: what it has to be.
+        remedy: what to do where it is not.
 
     Raises:
         DatasetError: when the file is missing, is no such document, is of another format version, or was altered.
@@ -84,12 +89,10 @@ def read_document(path: Path, kind: type[_Kind]) -> _Kind:
             text = file.read(MOST_JSON_BYTES + 1).decode("utf-8")
         document = kind.model_validate(parse_json(text))
     except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}. Run the build of its dataset again") from error
+        raise DatasetError(f"{path} cannot be read: {error.strerror}. {remedy}") from error
     except ValueError as error:
         reason = named_faults(error) if isinstance(error, ValidationError) else error
-        raise DatasetError(
-            f"{path} is damaged or of another version: {reason}. Run the build of its dataset again"
-        ) from error
+        raise DatasetError(f"{path} is damaged or of another version: {reason}. {remedy}") from error
     if text != _text(document):  # which seals it anew
-        raise DatasetError(f"{path} was altered: it is not what it says of itself. Run the build of its dataset again")
+        raise DatasetError(f"{path} was altered: it is not what it says of itself. {remedy}")
     return document

@@ -90,7 +90,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """Write a file, or a folder, under a sibling name; it takes the final name only when the block ends well."""
     with _temporary(path.parent) as temporary:
         yield temporary
-        _fsync_all(temporary)
+        fsync_all(temporary)
         if temporary.is_dir() or path.is_dir():
             remove(path)  # a folder cannot be replaced in one step; its reader waits for dataset.json, written last
         temporary.replace(path)
@@ -106,7 +106,7 @@ def creating(path: Path) -> Iterator[Path]:
     """
     with _temporary(path.parent) as temporary:
         yield temporary
-        _fsync_all(temporary)
+        fsync_all(temporary)
         try:
             path.hardlink_to(temporary)
         except OSError as error:
@@ -132,7 +132,7 @@ def updating(folder: Path, *, whole: bool) -> Iterator[Path]:
         return
     with _temporary(folder) as temporary:
         yield temporary
-        _fsync_all(temporary)
+        fsync_all(temporary)
         if whole:
             ours = {folder / file.relative_to(temporary) for file in all_files(temporary)}
             remove_strays(folder, ours | set(all_files(temporary)))
@@ -149,7 +149,8 @@ def _temporary(folder: Path) -> Iterator[Path]:
         remove(temporary)
 
 
-def _fsync_all(path: Path) -> None:
+def fsync_all(path: Path) -> None:
+    """Push a file, or a folder with all that is in it, to the disk."""
     for written in [*path.rglob("*"), path]:
         fsync(written)
 

@@ -3,6 +3,7 @@
 import os
 import struct
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numcodecs import blosc
@@ -10,10 +11,10 @@ from numpy.typing import NDArray
 
 from pipeline.errors import DatasetError
 from pipeline.leads import SAMPLES, STORED_LEADS
-from pipeline.store.sharding import read_index
+from pipeline.store.sharding import index_bytes, read_index
 
 _RECORD_BYTES = 2 * len(STORED_LEADS) * SAMPLES
-_MOST_CHUNK_BYTES = _RECORD_BYTES + blosc.MAX_OVERHEAD
+MOST_CHUNK_BYTES = _RECORD_BYTES + blosc.MAX_OVERHEAD
 
 
 def check_plain(folder: Path, path: Path) -> None:
@@ -37,16 +38,19 @@ def check_plain(folder: Path, path: Path) -> None:
         raise DatasetError(f"{path} is no regular file. Run the build of its dataset again")
 
 
-def read_records(path: Path, shard_records: int, start: int, stop: int) -> NDArray[np.int16]:
-    """Some records of a shard file, each of which is decoded only if it is as large as a record is.
+def read_records(
+    file: BinaryIO, shard_records: int, start: int, stop: int, *, index_first: bool = False
+) -> NDArray[np.int16]:
+    """Some records of a shard, each of which is decoded only if it is as large as a record is.
 
     A decoder takes a chunk's word for how much it reads and writes: 2 GB for one of 50 bytes, or beyond its end.
 
     Args:
-        path: the shard file.
+        file: the shard file, opened.
         shard_records: records a whole shard has.
         start: place of the first record in the shard.
         stop: one past the last.
+        index_first: whether the index is in front of the records.
 
     Returns:
         (stop - start, 8, 5000) int16, µV.
@@ -56,15 +60,14 @@ def read_records(path: Path, shard_records: int, start: int, stop: int) -> NDArr
         ValueError: when it is damaged; `read_index` and this say where.
     """
     signals = np.empty((stop - start, len(STORED_LEADS), SAMPLES), np.int16)
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - 16 * shard_records - 4))
-        index = read_index(file.read(), shard_records)[start:stop].tolist()
-        for record, (offset, nbytes) in enumerate(index, start):
-            if nbytes > _MOST_CHUNK_BYTES or offset + nbytes > size:
-                raise ValueError(f"place {record} holds no record")
-            file.seek(offset)
-            signals[record - start] = _decoded(file.read(nbytes), record)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0 if index_first else max(0, size - index_bytes(shard_records)))
+    index = read_index(file.read(index_bytes(shard_records)), shard_records)[start:stop].tolist()
+    for record, (offset, nbytes) in enumerate(index, start):
+        if nbytes > MOST_CHUNK_BYTES or offset + nbytes > size:
+            raise ValueError(f"place {record} holds no record")
+        file.seek(offset)
+        signals[record - start] = _decoded(file.read(nbytes), record)
     return signals
 
 

@@ -1,7 +1,7 @@
 """Shard files in the binary format of Zarr v3's codec `sharding_indexed`, one compressed record a chunk.
 
-The chunks end to end, then the index: an (offset, nbytes) pair of little-endian uint64 a chunk, both 2^64 - 1 where the
-chunk is missing, and last the CRC-32C of the pairs as a little-endian uint32.
+The chunks end to end, and behind or in front of them the index: an (offset, nbytes) pair of little-endian uint64 a
+chunk, both 2^64 - 1 where the chunk is missing, and last the CRC-32C of the pairs as a little-endian uint32.
 https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/
 
 zarr-python writes the same bytes, but starts several tasks and a thread's errand for every chunk of one record, which
@@ -52,12 +52,13 @@ def _compress(signal: NDArray[np.int16]) -> bytes:
     return chunk
 
 
-def join_chunks(chunks: Sequence[bytes | memoryview], shard_records: int) -> bytes:
+def join_chunks(chunks: Sequence[bytes | memoryview], shard_records: int, *, index_first: bool = False) -> bytes:
     """The content of a shard file.
 
     Args:
         chunks: compressed records.
         shard_records: records a whole shard has.
+        index_first: put the index in front of the records instead of behind them.
 
     Raises:
         ValueError: when there are more chunks than fit.
@@ -66,10 +67,16 @@ def join_chunks(chunks: Sequence[bytes | memoryview], shard_records: int) -> byt
         raise ValueError(f"{len(chunks)} records do not fit into a shard of {shard_records}")
     sizes = np.fromiter(map(len, chunks), dtype="<u8", count=len(chunks))
     index = np.full((shard_records, 2), _MISSING, dtype="<u8")
-    index[: len(chunks), 0] = np.cumsum(sizes) - sizes
+    index[: len(chunks), 0] = np.cumsum(sizes) - sizes + np.uint64(index_first * index_bytes(shard_records))
     index[: len(chunks), 1] = sizes
     pairs = index.tobytes()
-    return b"".join([*chunks, pairs, google_crc32c.value(pairs).to_bytes(_CRC_BYTES, "little")])
+    whole_index = [pairs, google_crc32c.value(pairs).to_bytes(_CRC_BYTES, "little")]
+    return b"".join([*whole_index, *chunks] if index_first else [*chunks, *whole_index])
+
+
+def index_bytes(shard_records: int) -> int:
+    """Size of a shard's index."""
+    return 2 * 8 * shard_records + _CRC_BYTES
 
 
 def split_shard(content: bytes, shard_records: int) -> list[memoryview]:
@@ -93,13 +100,13 @@ def split_shard(content: bytes, shard_records: int) -> list[memoryview]:
 
 
 def read_index(content: bytes, shard_records: int) -> NDArray[np.uint64]:
-    """The index at the end of a shard file's content: (shard_records, 2), offset and size of each record in bytes.
+    """The index that content ends with: (shard_records, 2), offset and size of each record in bytes.
 
     Raises:
         ValueError: when it is cut short or does not have its checksum.
     """
-    size = shard_records * 2 * 8
-    pairs, checksum = content[-size - _CRC_BYTES : -_CRC_BYTES], content[-_CRC_BYTES:]
-    if len(pairs) != size or google_crc32c.value(pairs) != int.from_bytes(checksum, "little"):
+    size = index_bytes(shard_records)
+    pairs, checksum = content[-size:-_CRC_BYTES], content[-_CRC_BYTES:]
+    if len(pairs) != size - _CRC_BYTES or google_crc32c.value(pairs) != int.from_bytes(checksum, "little"):
         raise ValueError(f"the shard's index of {shard_records} records is damaged")
     return np.frombuffer(pairs, dtype="<u8").reshape(shard_records, 2)

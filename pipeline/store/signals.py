@@ -6,6 +6,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec, ShardingCodecIndexLocation
+from zarr.core.array import ShardsConfigParam
 from zarr.core.common import JSON
 from zarr.core.metadata import ArrayV3Metadata
 
@@ -44,24 +45,48 @@ def create_signals(folder: Path, records: int, shard_records: int) -> None:
         shard_records: records a Zarr shard.
     """
     with updating(folder / SIGNALS, whole=False) as temporary:
-        _create_store(temporary, records, shard_records)
+        create_store(temporary, records, shard_records)
 
 
-def _create_store(store: Path, records: int, shard_records: int) -> None:
-    group = zarr.create_group(store, zarr_format=3)
+def create_store(
+    store: Path,
+    records: int,
+    shard_records: int,
+    record_ids: NDArray[np.int64] | None = None,
+    *,
+    index_first: bool = False,
+) -> None:
+    """Write the metadata and lead names of a store by itself.
+
+    Args:
+        store: folder to make.
+        records: length of the record dimension.
+        shard_records: records a Zarr shard.
+        record_ids: (records,) their numbers as a coordinate, where they are not 0, 1, 2 and so on.
+        index_first: whether a shard's index is in front of its records.
+    """
+    group, signal = zarr.create_group(store, zarr_format=3), (len(STORED_LEADS), SAMPLES)
+    location = ShardingCodecIndexLocation.start if index_first else ShardingCodecIndexLocation.end
+    shards: ShardsConfigParam = {"shape": (shard_records, *signal), "index_location": location}
+    coordinates: dict[str, JSON] = {} if record_ids is None else {"coordinates": "record_id"}  # as xarray reads it
     group.create_array(
         "signal",
-        shape=(records, len(STORED_LEADS), SAMPLES),
-        shards=(shard_records, len(STORED_LEADS), SAMPLES),
-        chunks=(1, len(STORED_LEADS), SAMPLES),
+        shape=(records, *signal),
+        shards=shards,
+        chunks=(1, *signal),
         dtype="int16",
         fill_value=0,
         dimension_names=["record", "lead", "sample"],
         compressors=CODEC,
-        attributes=_ATTRIBUTES,
+        attributes=_ATTRIBUTES | coordinates,
     )
     lead = group.create_array("lead", shape=(len(STORED_LEADS),), dtype=str, dimension_names=["lead"])
     lead[:] = np.array(STORED_LEADS, dtype=np.dtypes.StringDType())
+    if record_ids is not None:
+        ids = group.create_array(
+            "record_id", shape=(records,), chunks=(max(1, records),), dtype="int64", dimension_names=["record"]
+        )
+        ids[:] = record_ids
 
 
 def metadata_files(folder: Path) -> set[Path]:
@@ -129,7 +154,8 @@ def read_signals(folder: Path, start: int, stop: int) -> NDArray[np.int16]:
         check_plain(folder, path)  # Zarr would read a missing one as zeros
         begin, end = max(start, first), min(stop, first + size)
         try:
-            signals[begin - start : end - start] = read_records(path, size, begin - first, end - first)
+            with path.open("rb") as file:
+                signals[begin - start : end - start] = read_records(file, size, begin - first, end - first)
         except (OSError, ValueError) as error:
             raise DatasetError(f"{path} cannot be read: {error}. Run its build again to repair it") from error
     return signals

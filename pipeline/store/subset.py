@@ -38,7 +38,7 @@ def write_subset(
     """
 
     def read(shard: Shard) -> list[memoryview]:
-        chunks = _committed_chunks(shard_file(source, shard), entries[shard], shard_records)
+        chunks = committed_chunks(shard_file(source, shard), entries[shard], shard_records)
         first, last = np.searchsorted(records, (shard.start, shard.stop))
         return [chunks[record - shard.start] for record in records[first:last].tolist()]
 
@@ -51,10 +51,15 @@ def write_subset(
 
     create_signals(folder, len(records), shard_records)
     copied = chain.from_iterable(in_threads(read, tracked(list(entries), "copying records", "shards")))
-    return dict(in_threads(write, _numbered_shards(copied, shard_records)))
+    return dict(in_threads(write, numbered_shards(copied, shard_records)))
 
 
-def _committed_chunks(path: Path, entry: FileEntry, shard_records: int) -> list[memoryview]:
+def committed_chunks(path: Path, entry: FileEntry, shard_records: int) -> list[memoryview]:
+    """The compressed records of a shard file that is what its entry says.
+
+    Raises:
+        DatasetError: when it is missing or damaged.
+    """
     content = read_verified(path, entry)
     try:
         return split_shard(content, shard_records)
@@ -62,8 +67,8 @@ def _committed_chunks(path: Path, entry: FileEntry, shard_records: int) -> list[
         raise DatasetError(f"{path} cannot be read: {error}. Build into a new folder") from error
 
 
-def _numbered_shards(chunks: Iterable[memoryview], shard_records: int) -> Iterator[tuple[Shard, list[memoryview]]]:
-    """Shard after shard until there are no more chunks."""
+def numbered_shards(chunks: Iterable[memoryview], shard_records: int) -> Iterator[tuple[Shard, list[memoryview]]]:
+    """Shards of so many records until there are no more chunks."""
     chunks, start = iter(chunks), 0
     while batch := list(islice(chunks, shard_records)):
         yield Shard(start // shard_records, start, start + len(batch)), batch

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.columns import SUBSET_SCHEMA
+from pipeline.columns import RELEASE_SCHEMA
 from pipeline.errors import DatasetError
 from pipeline.recipe import printable
 from pipeline.store.files import replacing
@@ -18,7 +18,7 @@ from pipeline.store.outside import check_plain
 
 MEASUREMENTS = "measurements.parquet"
 
-_TYPES = {field.name: field.type for field in SUBSET_SCHEMA}
+_TYPES = {field.name: field.type for field in RELEASE_SCHEMA}
 _TEXT_COLUMNS = {name for name, kind in _TYPES.items() if kind in {pa.string(), pa.list_(pa.string())}}
 _LONGEST_TEXT = 1000
 _MOST_ROW_BYTES = 8192

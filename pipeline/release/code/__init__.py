@@ -1,0 +1,1 @@
+"""What a release carries to be loaded and checked with: no other code of this program is needed."""

@@ -25,13 +25,16 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task
 from pydantic import Field
 
+from pipeline.boundary import one_line
 from pipeline.build import ATTEMPTS, Build, settle
 from pipeline.build import build_dataset as build
-from pipeline.cli import add_build_arguments, log_file, one_line, recipe_fields
+from pipeline.cli import add_build_arguments, log_file, recipe_fields
+from pipeline.dataset import Dataset
 from pipeline.engines import Engine, check_engine
 from pipeline.errors import WorkerError
 from pipeline.logs import logging_to
 from pipeline.plan import plan_build
+from pipeline.release.package import Released, keep_released
 from pipeline.report.summary import summarise
 from pipeline.second_opinion import DEFAULT_SHARE, check_share
 from pipeline.shards import DEFAULT_SHARD_RECORDS, Shard
@@ -76,7 +79,7 @@ def build_dataset(
     workers: Annotated[int | None, Field(ge=1, description="default: one a core; they share the GPUs, if any")] = None,
     shard_records: Annotated[int, Field(ge=32, description="records a shard")] = DEFAULT_SHARD_RECORDS,
     checkpoint: Annotated[str | None, Field(description="checkpoint file; default: the published one")] = None,
-    release: Annotated[bool, Field(description="package a release as well")] = True,
+    release: Annotated[bool, Field(description="package a release as well, into OUT-release/VERSION")] = True,
     second_opinion: Annotated[
         float, Field(ge=0, le=1, description="share of the records whose heart rate neurokit2 measures as well")
     ] = DEFAULT_SHARE,
@@ -91,14 +94,21 @@ def build_dataset(
         file,
         engine=engine,
         workers=workers,
-        release=release,
         second_opinion=second_opinion,
         make=_make_shards,
     )
     summary = f"{summarise(built.dataset, complete=built.complete)}\n{built.timings.text()}"
+    if release:
+        summary += keep_release(built.dataset).text() + "\n"
     get_run_logger().info("%s", summary)
     create_markdown_artifact(f"```\n{summary}\n```", key="dataset-summary", description=str(out))
     return summary
+
+
+@task(name="release", cache_policy=NO_CACHE, persist_result=False)
+def keep_release(dataset: Dataset) -> Released:
+    """Release the dataset as the next version, unless it is released already."""
+    return keep_released(dataset)
 
 
 def _make_shards(build: Build, engine: Engine) -> None:

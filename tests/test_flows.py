@@ -36,7 +36,6 @@ def test_the_literal_command_builds_a_dataset(site: PrefectSite, tmp_path: Path,
     done = site.run(PREFECT, "deployment", "run", name, *RECIPE, "-p", f"out={out}", "--watch")
     assert done.returncode == 0, done.stdout + done.stderr
     assert open_dataset(out).manifest.content_digest == dataset.manifest.content_digest
-    assert (out / "release" / "SHA256SUMS.txt").is_file()
 
 
 @pytest.mark.parametrize(
@@ -130,11 +129,11 @@ def test_the_flow_tries_lost_workers_again_and_hides_nothing(
     out = str(tmp_path / "d")
     with temporary_settings({PREFECT_API_URL: site.url, PREFECT_LOGGING_TO_API_ENABLED: False}):
         if error is None:
-            flow_module.build_dataset(records=80, seed=7, out=out, shard_records=32, release=False)
+            flow_module.build_dataset(records=80, seed=7, out=out, shard_records=32)
             assert open_dataset(out).manifest.content_digest == dataset.manifest.content_digest
         else:
             with pytest.raises(error, match=message):
-                flow_module.build_dataset(records=80, seed=7, out=out, shard_records=32, release=False)
+                flow_module.build_dataset(records=80, seed=7, out=out, shard_records=32)
             assert not (tmp_path / "d" / "dataset.json").exists()
 
 

@@ -40,6 +40,9 @@ LABEL_MM = 5
 CLEARANCE_MM = 2
 """Room below a row's lowest point."""
 
+TICK_MM = 4
+"""Where the lead changes, half of a tick's height."""
+
 PAPER = "#fffaf8"
 FINE_GRID = "#f9d9d6"
 BOLD_GRID = "#efaaa6"
@@ -62,6 +65,32 @@ class Strip:
     y: NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Band:
+    """One row of strips in its place, heights in mm from the page's lower edge."""
+
+    strips: list[Strip]
+    bottom: float
+    baseline: int
+    """A line of the grid."""
+    top: float
+
+    def names_at(self) -> float:
+        """Height of the leads' names: above what stands where they go."""
+        start = max(float(np.max(strip.y[strip.x < strip.x[0] + 10])) for strip in self.strips)
+        return min(self.baseline + start + CLEARANCE_MM, self.top - LABEL_MM + 1)
+
+    def trace(self, strip: Strip) -> NDArray[np.float64]:
+        """Heights of a strip's trace, cut at the edges of the band."""
+        return (self.baseline + strip.y).clip(self.bottom, self.top)
+
+    def cuts(self, strip: Strip) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Where along the page a trace is cut first, at the top and at the bottom."""
+        y = self.baseline + strip.y
+        above, below = (strip.x[cut & ~np.concatenate([[False], cut[:-1]])] for cut in (y > self.top, y < self.bottom))
+        return above, below
+
+
 def draw_ecg(signal_uv: ArrayLike, *, title: str, path: Path) -> None:
     """Draw one record as a PNG of an A4 page at 254 dpi, the same bytes for the same input.
 
@@ -77,14 +106,13 @@ def draw_ecg(signal_uv: ArrayLike, *, title: str, path: Path) -> None:
     Raises:
         ValueError: the signal has another shape, or samples that are no number.
     """
-    signal = np.asarray(signal_uv, dtype=np.float64)
-    if signal.shape != (len(STORED_LEADS), SAMPLES) or not np.isfinite(signal).all():
-        raise ValueError(f"signal of shape {signal.shape}; give ({len(STORED_LEADS)}, {SAMPLES}) finite values in µV")
+    rows = cut_into_rows(signal_uv)
     figure = Figure(figsize=(PAGE_MM[0] / 25.4, PAGE_MM[1] / 25.4), dpi=DPI, facecolor=PAPER)
     page = figure.add_axes((0, 0, 1, 1), xlim=(0, PAGE_MM[0]), ylim=(0, PAGE_MM[1]))
     page.set_axis_off()
     _draw_grid(page)
-    _draw_rows(page, [_strips(signal, row) for row in ROWS])
+    for band in stack(rows, BOTTOM, TOP):
+        _draw_band(page, band)
     _draw_texts(page, title)
     with writing(path), replacing(path) as temporary:
         temporary.write_bytes(png(figure))
@@ -97,6 +125,38 @@ def png(figure: Figure) -> bytes:
     # matplotlib writes its version into a PNG unless told not to; the bytes shall depend on the picture alone.
     canvas.print_png(content, metadata={"Software": None})
     return content.getvalue()
+
+
+def cut_into_rows(signal_uv: ArrayLike) -> list[list[Strip]]:
+    """The strips of every row.
+
+    Args:
+        signal_uv: (8, 5000) in µV, leads in the order of `STORED_LEADS`.
+
+    Raises:
+        ValueError: the signal has another shape, or samples that are no number.
+    """
+    signal = np.asarray(signal_uv, dtype=np.float64)
+    if signal.shape != (len(STORED_LEADS), SAMPLES) or not np.isfinite(signal).all():
+        raise ValueError(f"signal of shape {signal.shape}; give ({len(STORED_LEADS)}, {SAMPLES}) finite values in µV")
+    return [_strips(signal, row) for row in ROWS]
+
+
+def stack(rows: list[list[Strip]], bottom: float, top: float) -> list[Band]:
+    """Place the rows from the top, each in a band of the height that it needs or, failing that, its share."""
+    needs = np.array([_need(strips) for strips in rows])
+    spare = top - bottom - needs.sum()
+    heights = needs + spare / needs.size if spare >= 0 else needs * (top - bottom) / needs.sum()
+    bands = []
+    for strips, (above, below) in zip(rows, heights, strict=True):
+        bands.append(Band(strips, top - above - below, round(top - above), top))
+        top = bands[-1].bottom
+    return bands
+
+
+def height_needed(rows: list[list[Strip]]) -> float:
+    """Height that rows need so that no trace is cut, mm."""
+    return sum(sum(_need(strips)) for strips in rows)
 
 
 def _strips(signal_uv: NDArray[np.float64], row: tuple[str, ...]) -> list[Strip]:
@@ -117,28 +177,14 @@ def _draw_grid(page: Axes) -> None:
         page.add_collection(LineCollection(lines, colors=color, linewidths=_points(width_mm), zorder=spacing / 5))
 
 
-def _draw_rows(page: Axes, rows: list[list[Strip]]) -> None:
-    """Draw the rows from the top, each in a band of the height that it needs or, failing that, its share."""
-    needs = np.array([_need(strips) for strips in rows])
-    spare = TOP - BOTTOM - needs.sum()
-    bands = needs + spare / needs.size if spare >= 0 else needs * (TOP - BOTTOM) / needs.sum()
-    top = float(TOP)
-    for strips, (above, below) in zip(rows, bands, strict=True):
-        bottom = top - above - below
-        _draw_row(page, strips, bottom, round(top - above), top)
-        top = bottom
-
-
-def _draw_row(page: Axes, strips: list[Strip], bottom: float, baseline: float, top: float) -> None:
-    """One row, its baseline on a line of the grid: pulse, traces, names, and ticks where the lead changes."""
-    _draw_pulse(page, baseline)
-    start = max(float(np.max(strip.y[strip.x < strip.x[0] + 10])) for strip in strips)
-    label = min(baseline + start + CLEARANCE_MM, top - LABEL_MM + 1)  # above what stands where the name goes
-    for strip in strips:
-        _draw_trace(page, strip, bottom, baseline, top)
-        _write(page, strip.x[0] + 1, label, strip.lead, 10, weight="bold")
-    for strip in strips[1:]:
-        tick = [strip.x[0]] * 2, [baseline - 4, baseline + 4]
+def _draw_band(page: Axes, band: Band) -> None:
+    """One row: pulse, traces, names, and ticks where the lead changes."""
+    page.plot(*pulse(band.baseline), color=INK, linewidth=_points(0.3), solid_joinstyle="miter", zorder=4)
+    for strip in band.strips:
+        _draw_trace(page, band, strip)
+        _write(page, strip.x[0] + 1, band.names_at(), strip.lead, 10, weight="bold")
+    for strip in band.strips[1:]:
+        tick = [strip.x[0]] * 2, [band.baseline - TICK_MM, band.baseline + TICK_MM]
         page.plot(*tick, color=INK, linewidth=_points(0.2), zorder=3)
 
 
@@ -149,21 +195,19 @@ def _need(strips: list[Strip]) -> tuple[float, float]:
     return max(highest, MM_PER_MV) + LABEL_MM, max(-lowest, 0) + CLEARANCE_MM
 
 
-def _draw_pulse(page: Axes, baseline: float) -> None:
-    """The calibration pulse: 1 mV, 0.2 s."""
+def pulse(baseline: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The corners of the calibration pulse: 1 mV, 0.2 s."""
     x = PULSE + np.array([0, 2.5, 2.5, 7.5, 7.5, 10])
-    y = baseline + np.array([0, 0, MM_PER_MV, MM_PER_MV, 0, 0])
-    page.plot(x, y, color=INK, linewidth=_points(0.3), solid_joinstyle="miter", zorder=4)
+    return x, baseline + np.array([0.0, 0, MM_PER_MV, MM_PER_MV, 0, 0])
 
 
-def _draw_trace(page: Axes, strip: Strip, bottom: float, baseline: float, top: float) -> None:
-    """The trace, cut at the edges of its band; a triangle marks every place where it was."""
-    y = baseline + strip.y
-    page.plot(strip.x, y.clip(bottom, top), color=INK, linewidth=_points(0.3), solid_joinstyle="round", zorder=4)
-    for cut, edge, marker in ((y > top, top, "^"), (y < bottom, bottom, "v")):
-        first = cut & ~np.concatenate([[False], cut[:-1]])
-        at = np.full(first.sum(), edge)
-        page.plot(strip.x[first], at, marker, color=MARK_INK, markersize=_points(2), zorder=5)
+def _draw_trace(page: Axes, band: Band, strip: Strip) -> None:
+    """The trace; a triangle marks every place where it was cut."""
+    trace = band.trace(strip)
+    page.plot(strip.x, trace, color=INK, linewidth=_points(0.3), solid_joinstyle="round", zorder=4)
+    for cuts, edge, marker in zip(band.cuts(strip), (band.top, band.bottom), "^v", strict=True):
+        at = np.full(cuts.size, edge)
+        page.plot(cuts, at, marker, color=MARK_INK, markersize=_points(2), zorder=5)
 
 
 def _draw_texts(page: Axes, title: str) -> None:

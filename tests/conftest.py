@@ -15,6 +15,7 @@ from pipeline.dataset import Dataset
 from pipeline.generators import Generator, load_generator
 from pipeline.plan import plan_build
 from pipeline.recipe import Recipe
+from pipeline.release.package import Request, make_release
 from pipeline.second_opinion import DEFAULT_SHARE
 from pipeline.shards import DEFAULT_SHARD_RECORDS
 from pipeline.store.ledger import Plan
@@ -45,6 +46,12 @@ def planned(shard_records: int = DEFAULT_SHARD_RECORDS, checkpoint: Path | None 
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """Eighty real records in two shards; tests must not change it."""
     return build(tmp_path_factory.mktemp("shared") / "dataset", records=80, seed=7, shard_records=64)
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory: pytest.TempPathFactory, dataset: Dataset) -> Path:
+    """The release of the shared dataset; tests must not change it."""
+    return make_release(dataset, Request(tmp_path_factory.mktemp("shared") / "release", "1.0.0")).folder
 
 
 @pytest.fixture(scope="session")

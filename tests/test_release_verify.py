@@ -1,0 +1,234 @@
+"""A release that is not what it says is found out, by our `verify` and by the script that it carries."""
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.cli import main
+from pipeline.dataset import Dataset
+from pipeline.errors import DatasetError
+from pipeline.recipe import canonical_sha256
+from pipeline.regenerate import Regenerator, draw_sample
+from pipeline.release.checksums import CHECKSUMS, checksums_text, read_checksums
+from pipeline.release.released import ReleasedDataset, open_release, read_release
+from pipeline.release.verify import verify_release
+from pipeline.store.files import all_files, file_entry
+from pipeline.store.sharding import index_bytes
+
+ARCHIVE = Path("all/signals-000.zarr.zip")
+TABLE = Path("normal/measurements.parquet")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, release: Path) -> Path:
+    """A release that can be spoiled."""
+    return Path(shutil.copytree(release, tmp_path / "release"))
+
+
+@pytest.fixture
+def no_validators(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take ten seconds, and are tested with the metadata that they read."""
+    monkeypatch.setattr("pipeline.release.verify.invalid_metadata", lambda _: ())
+
+
+def sum_again(folder: Path) -> None:
+    """Make the checksums right, as whoever means harm would."""
+    entries = {path.relative_to(folder).as_posix(): file_entry(path) for path in all_files(folder)}
+    entries.pop(CHECKSUMS)
+    (folder / CHECKSUMS).write_text(checksums_text(entries), encoding="utf-8")
+
+
+def flip(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 0x10
+    path.write_bytes(content)
+
+
+def rewrite_table(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
+    pq.write_table(change(pq.read_table(path)), path)
+
+
+def rewrite_archive(path: Path, change: Callable[[str, bytes], bytes], compression: int = zipfile.ZIP_STORED) -> None:
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, change(name, content))
+
+
+def exchange_two_records(name: str, content: bytes) -> bytes:
+    if name != "signal/c/0/0/0":
+        return content
+    import google_crc32c  # noqa: PLC0415
+
+    index = np.frombuffer(content[: index_bytes(128) - 4], "<u8").reshape(128, 2).copy()
+    index[[3, 4]] = index[[4, 3]]
+    pairs = index.tobytes()
+    checksum = int(google_crc32c.value(pairs))
+    return pairs + checksum.to_bytes(4, "little") + content[index_bytes(128) :]
+
+
+def set_column(name: str, values: Callable[[list[Any]], list[Any]]) -> Callable[[pa.Table], pa.Table]:
+    def change(table: pa.Table) -> pa.Table:
+        at = table.column_names.index(name)
+        new = pa.array(values(table[name].to_pylist()), table.schema.field(name).type)
+        return table.set_column(at, table.schema.field(name), new)
+
+    return change
+
+
+SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a row is changed": (
+        lambda folder: rewrite_table(folder / TABLE, set_column("qt_interval_ms", lambda v: [v[0] + 2, *v[1:]])),
+        "normal/measurements.parquet: its table digest",
+    ),
+    "a row leads elsewhere": (
+        lambda folder: rewrite_table(folder / TABLE, set_column("signals_row", lambda v: [v[1], v[0], *v[2:]])),
+        "signals_file and signals_row do not lead",
+    ),
+    "another fold": (
+        lambda folder: rewrite_table(folder / TABLE, set_column("strat_fold", lambda v: [v[0] % 10 + 1, *v[1:]])),
+        "its rows are not those of the same records",
+    ),
+    "another seed": (
+        lambda folder: rewrite_table(folder / TABLE, set_column("seed", lambda v: [v[0] + 1, *v[1:]])),
+        "names another seed",
+    ),
+    "a row is missing": (
+        lambda folder: rewrite_table(folder / TABLE, lambda table: table.slice(1)),
+        "normal/measurements.parquet: cannot be checked",
+    ),
+    "a column is missing": (
+        lambda folder: rewrite_table(folder / TABLE, lambda table: table.drop_columns(["noise_uv"])),
+        "has other columns",
+    ),
+    "two signals are exchanged": (
+        lambda folder: rewrite_archive(folder / ARCHIVE, exchange_two_records),
+        "does not hold the signals that its rows were measured on (records 3 to 4)",
+    ),
+    "an archive is compressed": (
+        lambda folder: rewrite_archive(folder / ARCHIVE, lambda _, content: content, zipfile.ZIP_DEFLATED),
+        "is no shard of 128 records",
+    ),
+    "an archive is none": (lambda folder: (folder / ARCHIVE).write_bytes(b"PK?"), "File is not a zip file"),
+    "README gives other counts": (
+        lambda folder: (folder / "README.md").write_text("80 records", encoding="utf-8"),
+        "README.md: does not give",
+    ),
+}
+
+
+@pytest.mark.usefixtures("no_validators")
+@pytest.mark.parametrize("spoil", SPOILT, ids=lambda name: name.replace(" ", "-"))
+def test_what_does_not_fit_together_is_found_though_every_checksum_holds(folder: Path, spoil: str) -> None:
+    change, reason = SPOILT[spoil]
+    change(folder)
+    sum_again(folder)
+    found = [str(problem) for problem in verify_release(folder)]
+    assert any(reason in each for each in found), found
+
+
+@pytest.mark.usefixtures("no_validators")
+def test_files_that_are_missing_altered_or_more_are_named(folder: Path) -> None:
+    (folder / "LICENSE").unlink()
+    (folder / "all" / "mine").touch()
+    flip(folder / "DATASHEET.md", 100)
+    flip(folder / ARCHIVE, (folder / ARCHIVE).stat().st_size // 2)
+    found = {problem.thing: problem for problem in verify_release(folder)}
+    assert found["LICENSE"].reason == "is missing"
+    assert found["all/mine"].reason == "is not in SHA256SUMS.txt"
+    assert "is altered" in found["DATASHEET.md"].reason
+    said = [problem for problem in verify_release(folder) if problem.thing == str(ARCHIVE)]
+    assert any(problem.records for problem in said), said
+
+
+def test_a_whole_release_is_whole_and_so_are_its_records_made_again(
+    release: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With every standard's own validator."""
+    assert main(["verify", str(release), "--regenerate", "3"]) == 0
+    said = capsys.readouterr().out
+    assert "80 records, every file, row and signal as it says" in said
+    assert "made again: identical to the last bit" in said
+
+
+def test_metadata_that_is_not_valid_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "datacite.json").write_text("{}", encoding="utf-8")
+    sum_again(folder)
+    assert main(["verify", str(folder)]) == 4
+    assert "datacite.json: " in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("no_validators")
+def test_a_signal_of_another_seed_is_found_by_making_it_again(folder: Path) -> None:
+    """A forger has sealed everything anew, and says that it is of a seed of which it is not."""
+    path = folder / "release.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["recipe"]["seed"] = 8
+    sealed = {name: value for name, value in document.items() if name != "sealed_by"}
+    path.write_text(json.dumps(document | {"sealed_by": canonical_sha256(sealed)}, indent=1) + "\n", encoding="utf-8")
+    for name in ("all", "normal"):
+        rewrite_table(folder / name / "measurements.parquet", set_column("seed", lambda values: [8] * len(values)))
+    sum_again(folder)
+    assert not verify_release(folder)
+    dataset = open_release(folder)
+    sample, _ = draw_sample(dataset, 2)
+    with pytest.raises(DatasetError, match="is not what is stored"):
+        Regenerator(dataset).compare(sample).outcome()
+
+
+def test_a_release_reads_as_the_dataset_that_it_was_made_from(release: Path, dataset: Dataset) -> None:
+    released = open_release(release)
+    assert np.array_equal(released.read(60, 70), dataset.read(60, 70))
+    assert released.read(80, 80).shape == (0, 8, 5000)
+    assert released.measurements().equals(dataset.measurements())
+    normal = ReleasedDataset(release, read_release(release), "normal")
+    assert np.array_equal(normal.signal(0), dataset.signal(normal.source_record(0)))
+
+
+@pytest.mark.parametrize("line", ["0" * 64 + "  ../x", "0" * 64 + "  /x", "x  y", "0" * 64 + "  a/./b"])
+def test_checksums_that_lead_out_of_the_release_are_refused(tmp_path: Path, line: str) -> None:
+    (tmp_path / CHECKSUMS).write_text(line + "\n", encoding="utf-8")
+    with pytest.raises(DatasetError, match="is damaged in line 1"):
+        read_checksums(tmp_path)
+
+
+def run_its_own(folder: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-I", "-B", "code/verify.py"], cwd=folder, check=False, capture_output=True, text=True
+    )
+
+
+def test_the_script_that_it_carries_finds_nothing_wrong_with_it(release: Path) -> None:
+    done = run_its_own(release)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        ("two signals are exchanged", "record 3 does not have the hash"),
+        ("a row leads elsewhere", "rows of the table name it"),
+        ("a row is missing", "release.json says"),
+        ("README gives other counts", "README.md does not say"),
+    ],
+)
+def test_the_script_that_it_carries_finds_what_is_wrong(folder: Path, spoil: str, reason: str) -> None:
+    SPOILT[spoil][0](folder)
+    assert f"{CHECKSUMS}" not in run_its_own(folder).stdout
+    assert "is altered" in run_its_own(folder).stdout
+    sum_again(folder)
+    done = run_its_own(folder)
+    assert done.returncode == 1
+    assert reason in done.stdout
+    assert "is altered" not in done.stdout

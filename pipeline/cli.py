@@ -99,6 +99,21 @@ def _parser() -> argparse.ArgumentParser:
     release.add_argument("dataset", type=Path, help="finished dataset; it is checked wholly first")
     add_release_arguments(release)
     release.set_defaults(run=_release)
+
+    publish = commands.add_parser(
+        "publish",
+        help="send a release to OSF, a folder, a bucket or the Hugging Face Hub; the same command goes on where it was",
+    )
+    publish.add_argument("release", type=Path, metavar="REL", help="folder of a release; every file is hashed first")
+    publish.add_argument(
+        "--to",
+        required=True,
+        metavar="PLACE",
+        help="osf, with the token in OSF_TOKEN; s3://BUCKET/PREFIX; hf://datasets/USER/NAME; or a folder",
+    )
+    publish.add_argument("--node", metavar="ID", help="OSF project or component, as in osf.io/abc12")
+    publish.add_argument("--dry-run", action="store_true", help="list what would be sent, and send nothing")
+    publish.set_defaults(run=_publish)
     return parser
 
 
@@ -221,6 +236,19 @@ def _release(options: argparse.Namespace) -> int:
     out, version = next_release(dataset, options.out, options.version)
     released = make_release(dataset, Request(out, version, options.exports, options.reference))
     print(released.text())
+    return 0
+
+
+def _publish(options: argparse.Namespace) -> int:
+    from pipeline.publish import publish
+
+    plan = publish(options.release, options.to, node=options.node, dry_run=options.dry_run)
+    if options.dry_run:
+        print("\n".join(plan.lines()))
+    else:
+        print(
+            f"version {plan.version} is published: {plan.where}, {len(plan.steps)} files, {len(plan.to_send)} sent now"
+        )
     return 0
 
 

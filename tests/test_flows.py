@@ -12,6 +12,7 @@ from flows import build_dataset as flow_module
 from pipeline.dataset import Dataset, open_dataset
 from pipeline.engines.serial import SerialEngine
 from pipeline.errors import DatasetError, EngineError, WorkerError
+from pipeline.release.checksums import read_checksums
 from pipeline.shards import Shard
 from pipeline.store.ledger import LedgerEntry
 from pipeline.worker import Job, Worker
@@ -30,12 +31,36 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectSite]:
         yield site
 
 
-@pytest.mark.parametrize("name", ["build-dataset", "build-dataset/local"])
-def test_the_literal_command_builds_a_dataset(site: PrefectSite, tmp_path: Path, dataset: Dataset, name: str) -> None:
-    out = tmp_path / "dataset"
-    done = site.run(PREFECT, "deployment", "run", name, *RECIPE, "-p", f"out={out}", "--watch")
+def run_deployment(site: PrefectSite, name: str, *parameters: str) -> None:
+    """The literal command, waited for."""
+    done = site.run(
+        PREFECT, "deployment", "run", name, *(word for each in parameters for word in ("-p", each)), "--watch"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("name", "release"), [("build-dataset", True), ("build-dataset/local", False)])
+def test_the_literal_command_builds_a_dataset_and_releases_it_if_asked(
+    site: PrefectSite, tmp_path: Path, dataset: Dataset, name: str, *, release: bool
+) -> None:
+    out = tmp_path / "dataset"
+    run_deployment(site, name, *RECIPE[1::2], f"out={out}", *([] if release else ["release=false"]))
     assert open_dataset(out).manifest.content_digest == dataset.manifest.content_digest
+    assert (tmp_path / "dataset-release" / "1.0.0" / "SHA256SUMS.txt").exists() is release
+
+
+def test_a_dataset_is_released_and_published_by_their_deployments(
+    site: PrefectSite, tmp_path: Path, dataset: Dataset, release: Path
+) -> None:
+    out, there = tmp_path / "release", tmp_path / "there"
+    run_deployment(site, "release-dataset", f"dataset={dataset.folder}", f"out={out}", 'exports=["csv"]')
+    assert (out / "all" / "signals-000.zarr.zip").read_bytes() == (
+        release / "all" / "signals-000.zarr.zip"
+    ).read_bytes()
+    assert (out / "exports" / "csv").is_dir()
+    there.mkdir()
+    run_deployment(site, "publish-release", f"release={out}", f"to={there}")
+    assert read_checksums(there / "1.0.0") == read_checksums(out)
 
 
 @pytest.mark.parametrize(
@@ -129,11 +154,11 @@ def test_the_flow_tries_lost_workers_again_and_hides_nothing(
     out = str(tmp_path / "d")
     with temporary_settings({PREFECT_API_URL: site.url, PREFECT_LOGGING_TO_API_ENABLED: False}):
         if error is None:
-            flow_module.build_dataset(records=80, seed=7, out=out, shard_records=32)
+            flow_module.build_dataset(records=80, seed=7, out=out, shard_records=32, release=False)
             assert open_dataset(out).manifest.content_digest == dataset.manifest.content_digest
         else:
             with pytest.raises(error, match=message):
-                flow_module.build_dataset(records=80, seed=7, out=out, shard_records=32)
+                flow_module.build_dataset(records=80, seed=7, out=out, shard_records=32, release=False)
             assert not (tmp_path / "d" / "dataset.json").exists()
 
 

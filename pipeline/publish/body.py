@@ -1,0 +1,50 @@
+"""A file's bytes on their way out."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pipeline.errors import DatasetError
+from pipeline.store.files import FileEntry
+
+CHUNK_BYTES = 1 << 20
+
+
+class Body:
+    """A file that is read, hashed and counted as it is sent, and that never leaves whole if it has changed."""
+
+    def __init__(self, path: Path, entry: FileEntry, sent: Callable[[int], object]) -> None:
+        self._path = path
+        self._entry = entry
+        self._sent = sent
+        self.bytes = 0
+        """Sent so far."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return self._entry.bytes
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Its chunks; the last one only once all of them are known to be right.
+
+        Raises:
+            DatasetError: when the file is not what its entry says.
+        """
+        digest = hashlib.sha256()
+        left = self._entry.bytes
+        with self._path.open("rb") as file:
+            while left:
+                chunk = file.read(min(CHUNK_BYTES, left))
+                digest.update(chunk)
+                left -= len(chunk)
+                if not chunk or (left == 0 and digest.hexdigest() != self._entry.sha256):
+                    raise DatasetError(f"{self._path} changed while it was sent. Make the release again")
+                yield chunk
+                self._sent(len(chunk))
+                self.bytes += len(chunk)
+
+    def take_back(self) -> None:
+        """Count as not sent: it has to be sent again."""
+        self._sent(-self.bytes)
+        self.bytes = 0

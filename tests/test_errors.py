@@ -19,7 +19,7 @@ KINDS = {
     for name, kind in vars(errors).items()
     if isinstance(kind, type) and issubclass(kind, errors.FoundryError)
 }
-REMEDIES = (". ", "; ", " must ", " Give ", "{remedy}", "{_KINDS}")
+REMEDIES = (". ", "; ", " must ", " Give ", "{remedy}", "{_KINDS}", "{_MEANINGS[")
 SECRETS = {
     "PREFECT_API_KEY": "pnu_1f0c7d1ae29b4c55",
     "PREFECT_API_AUTH_STRING": "admin:correct-horse",

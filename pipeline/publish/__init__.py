@@ -87,9 +87,10 @@ def open_target(to: str, release: Path, *, node: str | None = None, token: Secre
         InputError: when it lacks a token or a library.
     """
     is_osf = to == "osf" or to.startswith(("https://", "http://"))
-    if is_osf is (node is None):
-        needs = "needs a node. Give its id, as in osf.io/abc12" if is_osf else "has no nodes. Leave the node out"
-        raise RecipeError(f"{to} {needs}")
+    if is_osf and node is None:
+        raise RecipeError(f"{to} needs a node. Give its id, as in osf.io/abc12")
+    if node is not None and not is_osf:
+        raise RecipeError(f"{to} has no nodes. Leave the node out")
     if is_osf:
         with Client(OSF_API if to == "osf" else to, _osf_token(token)) as client:
             yield OsfTarget(client, str(node))

@@ -6,16 +6,19 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from prefect.blocks.system import Secret
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
 from flows import build_dataset as flow_module
+from flows.publish_release import publish_release
 from pipeline.dataset import Dataset, open_dataset
 from pipeline.engines.serial import SerialEngine
-from pipeline.errors import DatasetError, EngineError, WorkerError
+from pipeline.errors import DatasetError, EngineError, InputError, WorkerError
 from pipeline.release.checksums import read_checksums
 from pipeline.shards import Shard
 from pipeline.store.ledger import LedgerEntry
 from pipeline.worker import Job, Worker
+from tests.fake_osf import Node, fake_osf, make_release
 from tests.processes import PREFECT, ROOT, PrefectSite, Processes
 
 RECIPE = ["-p", "records=80", "-p", "seed=7", "-p", "shard_records=32", "-p", "workers=1"]
@@ -80,6 +83,25 @@ def test_parameters_that_cannot_work_are_refused_by_the_deployment(
     assert done.returncode != 0
     assert named in done.stdout + done.stderr
     assert not out.exists()
+
+
+def test_a_release_goes_to_osf_with_the_token_of_a_secret_block(
+    site: PrefectSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("OSF_TOKEN", raising=False)
+    finished = make_release(tmp_path / "release", {"README.md": b"small"})
+    with (
+        fake_osf("the-token-itself") as osf,
+        temporary_settings({PREFECT_API_URL: site.url, PREFECT_LOGGING_TO_API_ENABLED: True}),
+    ):
+        osf.nodes["abc12"] = Node()
+        Secret(value="the-token-itself").save("osf-token")
+        with pytest.raises(InputError, match="there is no OSF token"):
+            publish_release(str(finished), to=osf.api, node="abc12")
+        summary = publish_release(str(finished), to=osf.api, node="abc12", token_block="osf-token")
+        assert osf.nodes["abc12"].files()["1.0.0/README.md"] == b"small"
+    assert "3 of 3 files to send" in summary
+    assert "the-token-itself" not in caplog.text + summary
 
 
 def test_in_one_process_without_a_server(tmp_path: Path, dataset: Dataset) -> None:

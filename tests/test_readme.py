@@ -38,12 +38,14 @@ def test_the_query_runs(beside_dataset: Path) -> None:
 def test_commands_run(beside_dataset: Path, dataset: Dataset) -> None:
     """Every `ecg-foundry` line but the build, which has tests of its own; RECORDINGS is the dataset here."""
     commands = re.findall(r"^ecg-foundry ([^#\n]*)", README, re.MULTILINE)
-    assert len(commands) == 7
+    assert len(commands) == 10
+    (beside_dataset / "FOLDER").mkdir()
     for command in commands:
         if not command.startswith("build"):
             words = command.replace("RECORDINGS", str(dataset.folder)).replace("1234", "12").split()
             assert main(words) == 0, command
     assert (beside_dataset / "ecg.png").is_file()
+    assert (beside_dataset / "FOLDER" / "1.0.0" / "SHA256SUMS.txt").is_file()
 
 
 def test_the_map_of_the_code_is_true() -> None:

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from benchmarks.performance.figures import BuildRun
-from pipeline.build import build_dataset
 from pipeline.boundary import one_line
+from pipeline.build import build_dataset
 from pipeline.plan import plan_build
 from pipeline.timings import BESIDE
 

@@ -47,7 +47,7 @@ def record_title(dataset: Dataset, record: int) -> str:
 
 def _places(dataset: Dataset) -> str:
     rows = []
-    for name in ("signals.zarr", "measurements.parquet", "normal", "release", "ledger"):
+    for name in ("signals.zarr", "measurements.parquet", "normal", "ledger"):
         path = dataset.folder / name
         if path.exists():
             rows.append(f"{bytes_on_disk(path) / 1e6:>10.1f} MB  {path}")

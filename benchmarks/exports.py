@@ -30,13 +30,13 @@ from benchmarks.markdown import table
 from benchmarks.performance.markdown import number
 from pipeline.boundary import one_line
 from pipeline.dataset import Dataset, open_dataset
-from pipeline.errors import DatasetError
 from pipeline.leads import LEADS, to_twelve_leads
 from pipeline.normal import NORMAL
 from pipeline.release.exports import EXPORTS
 from pipeline.release.exports.export import lists_as_text
 from pipeline.release.exports.muse_csv import ground_truth
 from pipeline.release.manifest import Contents, ReleaseManifest, SignalsPart
+from pipeline.release.package import describe_release
 from pipeline.release.rows import release_rows
 from pipeline.release.source import Source
 from pipeline.release.splits import strat_folds
@@ -191,8 +191,6 @@ def _figures(theirs: Timed, ours: Timed) -> list[str]:
 def _sources(dataset: Dataset, wanted: int) -> tuple[list[Source], ReleaseManifest]:
     """The first records of a dataset and of its normal subset, in whole shards, as a release has them."""
     manifest = dataset.manifest
-    if manifest.provenance is None:
-        raise DatasetError(f"{dataset.folder} is a subset. Give the dataset around it")
     shard, folds = manifest.shard_records, strat_folds(dataset.measurements())
     sources, contents = list[Source](), dict[Literal["all", "normal"], Contents]()
     opened: dict[Literal["all", "normal"], Path] = {"all": dataset.folder, "normal": dataset.folder / NORMAL}
@@ -203,18 +201,7 @@ def _sources(dataset: Dataset, wanted: int) -> tuple[list[Source], ReleaseManife
         sources.append(FirstRecords(name, each, release_rows(table, manifest.recipe.seed, folds, parts)))
         of_records = each.manifest.model_dump(include=set(Contents.model_fields) - {"table", "signals"})
         contents[name] = Contents(table=f"{name}/measurements.parquet", signals=parts, **of_records)
-    facts = ReleaseManifest(
-        version="1.0.0",
-        issued=manifest.provenance.finished_at,
-        recipe=manifest.recipe,
-        lineage_digest=manifest.lineage_digest,
-        generation_version=manifest.generation_version,
-        measurement_version=manifest.measurement_version,
-        rule_set=manifest.rule_set,
-        provenance=manifest.provenance,
-        datasets=contents,
-    )
-    return sources, facts
+    return sources, describe_release(manifest, "1.0.0", contents)
 
 
 def _records(source: Source) -> Records:

@@ -270,14 +270,13 @@ def _measure(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     from pipeline.dataset import open_dataset
     from pipeline.regenerate import Regenerator, draw_sample
-    from pipeline.release.manifest import RELEASE_MANIFEST
-    from pipeline.release.released import open_release
+    from pipeline.release.released import is_release, open_release
     from pipeline.release.verify import verify_release
     from pipeline.verify import verify
 
     if options.regenerate is None and (options.sample_seed is not None or options.checkpoint is not None):
         raise RecipeError("--sample-seed and --checkpoint are of the records that --regenerate N makes again. Give it")
-    released = (options.dataset / RELEASE_MANIFEST).exists()
+    released = is_release(options.dataset)
     dataset = open_release(options.dataset) if released else open_dataset(options.dataset)
     if options.regenerate is not None:  # what cannot work is refused before minutes of reading
         sample, seed = draw_sample(dataset, options.regenerate, options.sample_seed)

@@ -83,6 +83,16 @@ def count_opinions(folder: Path) -> int:
     return int(read_table(path, ["record_id"]).num_rows) if path.is_file() else 0
 
 
+def read_second_opinion(folder: Path) -> pa.Table | None:
+    """The second opinion of a dataset, a row a sampled record; None where there is none.
+
+    Raises:
+        DatasetError: when the file is there and cannot be read.
+    """
+    path = folder / SECOND_OPINION
+    return read_table(path, SECOND_OPINION_SCHEMA.names) if path.is_file() else None
+
+
 def write_second_opinion(folder: Path, table: pa.Table, share: float) -> None:
     """Write `second_opinion.parquet`, our heart rate and neurokit2's, a row a sampled record; for a share of 0 it goes.
 

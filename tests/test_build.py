@@ -35,7 +35,7 @@ PLAN: dict[str, Any] = {"records": 80, "seed": 7}
 """The recipe of the shared dataset."""
 
 
-@pytest.mark.parametrize(("engine", "workers", "shard_records"), [("serial", None, 96), ("ray", 1, 32), ("ray", 2, 32)])
+@pytest.mark.parametrize(("engine", "workers", "shard_records"), [("serial", None, 96), ("ray", 2, 32)])
 def test_one_recipe_one_digest(
     tmp_path: Path, dataset: Dataset, engine: str, workers: int | None, shard_records: int
 ) -> None:

@@ -111,7 +111,7 @@ def session(number: int) -> Iterator[psutil.Process]:
                 yield process
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.bad_day), signal.SIGTERM])
 def test_a_signal_while_ray_starts_is_one_line_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     command = ["-m", "pipeline.cli", "build", "--workers", "1", "--records", "32", "--out", str(tmp_path / "d")]
     with Processes() as here:
@@ -237,11 +237,19 @@ def test_where_none_is_ready_in_time_every_waiting_shard_ends(
 
 
 def test_a_place_where_none_starts_is_given_up_and_the_others_go_on(cluster: Cluster) -> None:
+    given_up = threading.Event()
+
     def ready(actor: Actor) -> None:
+        if actor.number == 3:
+            given_up.set()
         if actor.number:
             raise task_error(ValueError("no GPU\nhere"))
 
-    cluster.ready = ready
+    def make(_actor: Actor, shard: Shard) -> Shard:
+        assert given_up.wait(20)
+        return shard
+
+    cluster.ready, cluster.run = ready, make
     with engine_of(2) as engine:
         assert outcomes(engine, SHARDS) == SHARDS
     assert len(cluster.actors) == 4

@@ -2,7 +2,6 @@
 
 import errno
 import io
-import shutil
 import signal
 import subprocess
 import sys
@@ -93,16 +92,3 @@ def test_what_nohup_has_ignored_stays_ignored(dataset: Dataset, hangup: Callable
     hangup(signal.SIG_IGN)
     assert main(["verify", str(dataset.folder)]) == 0
     assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-
-
-def test_a_release_is_the_same_in_every_locale(tmp_path: Path, dataset: Dataset) -> None:
-    here = Surroundings(tmp_path)
-    shutil.copytree(dataset.folder, here.out)
-    shutil.rmtree(here.out / "release")
-    command = ["pipeline.cli", "build", "--records", "80", "--seed", "7", "--shard-records", "64", "--engine", "serial"]
-    process = here.start(*command, "--out", str(here.out), LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
-    _, said = process.communicate()
-    assert process.returncode == 0, said
-    for file in (dataset.folder / "release").rglob("*"):
-        if file.is_file():
-            assert (here.out / file.relative_to(dataset.folder)).read_bytes() == file.read_bytes(), file

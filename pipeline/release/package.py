@@ -160,7 +160,7 @@ def _write(
     folder: Path, dataset: Dataset, normal: Dataset, version: str, exports: Sequence[str], reference: pa.Table | None
 ) -> ReleaseManifest:
     sources, contents = _write_data(folder, dataset, normal)
-    release = _describe(dataset.manifest, version, contents)
+    release = describe_release(dataset.manifest, version, contents)
     write_document(folder / RELEASE_MANIFEST, release)
     checks = assess(dataset, reference)
     texts = {f"{QUALITY}/{name}": text for name, text in quality_files(checks).items()}
@@ -201,7 +201,20 @@ def _write_data(
     return sources, contents
 
 
-def _describe(manifest: Manifest, version: str, contents: dict[Literal["all", "normal"], Contents]) -> ReleaseManifest:
+def describe_release(
+    manifest: Manifest, version: str, contents: dict[Literal["all", "normal"], Contents]
+) -> ReleaseManifest:
+    """What a release is.
+
+    Args:
+        manifest: of the dataset that it is made from.
+        version: its version.
+        contents: of its two datasets.
+
+    Raises:
+        DatasetError: when the manifest is a subset's, which names no provenance.
+        RecipeError: when SOURCE_DATE_EPOCH is no number of seconds.
+    """
     provenance = manifest.provenance
     if provenance is None:
         raise DatasetError("the dataset's manifest names no provenance. Run its build again")

@@ -25,6 +25,14 @@ AGAIN = "Get the release again"
 _MOST_SHARD_BYTES = SHARD_RECORDS * (MOST_CHUNK_BYTES + 16) + 4
 
 
+def is_release(folder: Path) -> bool:
+    """Whether a folder is a release, or the remains of one; what cannot be looked into is none."""
+    try:
+        return (folder / RELEASE_MANIFEST).exists()
+    except OSError:
+        return False
+
+
 def read_release(folder: Path) -> ReleaseManifest:
     """What a release says of itself.
 

@@ -14,9 +14,8 @@ from pipeline.report.markdown import FIGURES, report_markdown
 from pipeline.report.records import CONCERNS, read_records
 from pipeline.report.statistics import Statistics, statistics
 from pipeline.report.text import CAVEAT, report_text
-from pipeline.second_opinion import SECOND_OPINION, SECOND_OPINION_SCHEMA
+from pipeline.second_opinion import read_second_opinion
 from pipeline.store.files import all_files, replacing, writing
-from pipeline.store.tables import read_table
 
 KIND = "ecg-foundry-report"
 JSON, MARKDOWN = "report.json", "report.md"
@@ -40,9 +39,7 @@ def make_report(dataset: Dataset, out: Path | None = None) -> str:
     place = Path(os.path.realpath(folder))  # behind a link, the link stays
     _check(place, dataset.folder)
     records = read_records(dataset)
-    asked = (dataset.folder / SECOND_OPINION).is_file()
-    opinion = read_table(dataset.folder / SECOND_OPINION, SECOND_OPINION_SCHEMA.names) if asked else None
-    found = statistics(records, opinion)
+    found = statistics(records, read_second_opinion(dataset.folder))
     figures = draw_figures(records, found)
     with writing(place), replacing(place) as temporary:
         (temporary / FIGURES).mkdir(parents=True)

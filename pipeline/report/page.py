@@ -19,8 +19,7 @@ from pipeline.report.figures import draw_figures
 from pipeline.report.histogram import draw_histogram
 from pipeline.report.records import read_records
 from pipeline.report.statistics import statistics
-from pipeline.second_opinion import SECOND_OPINION, SECOND_OPINION_SCHEMA
-from pipeline.store.tables import read_table
+from pipeline.second_opinion import read_second_opinion
 
 TEMPLATE = "page.html.j2"
 ECGS = 20
@@ -78,9 +77,7 @@ def report_page(
         DatasetError: the dataset's table or signals cannot be read.
     """
     records = read_records(dataset)
-    asked = (dataset.folder / SECOND_OPINION).is_file()
-    opinion = read_table(dataset.folder / SECOND_OPINION, SECOND_OPINION_SCHEMA.names) if asked else None
-    found = statistics(records, opinion)
+    found = statistics(records, read_second_opinion(dataset.folder))
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["png"] = _data_uri
     environment.filters["minus"] = _minus

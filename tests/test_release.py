@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -257,7 +258,7 @@ def test_killed_it_leaves_nothing_under_its_name_and_goes_another_time(here: Sur
     process = here.start(*command, fault=Fault("SIGTERM", "pipeline.release.package.assess", nth=3))
     status, said = _ended(process)
     assert (status, out.exists(), (here.folder / ".rel.unfinished").exists()) == (128 + signal.SIGTERM, False, False)
-    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}  # which changes no byte
+    locale: dict[str, Any] = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}  # which changes no byte
     assert _ended(here.start(*command, **locale))[0] == 0
     assert content(out) == content(release)
     assert not (here.folder / ".rel.unfinished").exists()

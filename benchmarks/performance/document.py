@@ -139,7 +139,7 @@ def _unmeasured(results: Results) -> list[str]:
     missing = [
         "Other processors than this one, more than two workers, and several machines.",
         "Reading from a disk whose files are not in memory, and network storage.",
-        "Packaging a release, of which docs/results.md has a figure.",
+        "Packaging a release: docs/releasing.md has its figures.",
     ]
     if results.generator.gpu_per_s is None:
         missing.insert(

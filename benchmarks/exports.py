@@ -37,7 +37,7 @@ from pipeline.release.exports.export import lists_as_text
 from pipeline.release.exports.muse_csv import ground_truth
 from pipeline.release.manifest import Contents, ReleaseManifest, SignalsPart
 from pipeline.release.package import describe_release
-from pipeline.release.rows import release_rows
+from pipeline.release.rows import count_marks, release_rows
 from pipeline.release.source import Source
 from pipeline.release.splits import strat_folds
 from pipeline.shards import Shard
@@ -199,8 +199,10 @@ def _sources(dataset: Dataset, wanted: int) -> tuple[list[Source], ReleaseManife
         table = each.measurements().slice(0, -(-wanted // shard) * shard)
         parts = [SignalsPart(file=f"{name}/signals-000.zarr.zip", records=table.num_rows)]
         sources.append(FirstRecords(name, each, release_rows(table, manifest.recipe.seed, folds, parts)))
-        of_records = each.manifest.model_dump(include=set(Contents.model_fields) - {"table", "signals"})
-        contents[name] = Contents(table=f"{name}/measurements.parquet", signals=parts, **of_records)
+        of_records = each.manifest.model_dump(include=set(Contents.model_fields) - {"table", "signals", "marks"})
+        contents[name] = Contents(
+            table=f"{name}/measurements.parquet", signals=parts, marks=count_marks(table), **of_records
+        )
     return sources, describe_release(manifest, "1.0.0", contents)
 
 

@@ -42,6 +42,9 @@ class Contents(BaseModel):
     table_digest: Sha256 = Field(description="of its columns there: those that the release adds are not in it")
     verdicts: dict[Words, _Count] = Field(description="records by verdict")
     statuses: dict[Words, _Count] = Field(description="records by measurement status")
+    marks: dict[Literal["normal_strict", "normal_permissive", "quality_flags"], _Count] = Field(
+        description="records that are normal by the strict and by the permissive limits, and that have a quality flag"
+    )
 
 
 class ReleaseManifest(Document):
@@ -49,7 +52,7 @@ class ReleaseManifest(Document):
 
     kind: Literal["release"] = "release"
     version: Annotated[str, Field(pattern=VERSION)]
-    issued: datetime = Field(strict=False, description="SOURCE_DATE_EPOCH where it is set, else when it was built")
+    issued: datetime = Field(strict=False, description="SOURCE_DATE_EPOCH where it is set, else the end of the build")
     recipe: Recipe
     lineage_digest: Sha256
     generation_version: str

@@ -36,7 +36,7 @@ from pipeline.release.place import (
 )
 from pipeline.release.prose import prose
 from pipeline.release.released import read_release
-from pipeline.release.rows import release_rows
+from pipeline.release.rows import count_marks, release_rows
 from pipeline.release.source import Source
 from pipeline.release.splits import strat_folds
 from pipeline.report.page import report_page
@@ -196,7 +196,10 @@ def _write_data(
         write_table(folder / name / MEASUREMENTS, released, RELEASE_SCHEMA)
         sources.append(Source(name, source, released))
         contents[name] = Contents(
-            table=f"{name}/{MEASUREMENTS}", signals=parts, **source.manifest.model_dump(include=_CARRIED_OVER)
+            table=f"{name}/{MEASUREMENTS}",
+            signals=parts,
+            marks=count_marks(rows),
+            **source.manifest.model_dump(include=_CARRIED_OVER),
         )
     return sources, contents
 

@@ -1,9 +1,11 @@
 """The rows of a release's two tables: those of the dataset, and where each record came from, lies and belongs."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.columns import (
@@ -44,6 +46,20 @@ def release_rows(table: pa.Table, seed: int, folds: NDArray[np.int8], parts: Seq
         ],
         schema=RELEASE_SCHEMA,
     )
+
+
+def count_marks(table: pa.Table) -> dict[Literal["normal_strict", "normal_permissive", "quality_flags"], int]:
+    """How many records are normal by the strict and by the permissive limits, and how many have a quality flag.
+
+    Args:
+        table: (n,) of a dataset or a subset.
+    """
+    flagged = pc.greater(pc.list_value_length(table["quality_flags"]), 0)
+    return {
+        "normal_strict": pc.sum(table["normal_strict"], min_count=0).as_py(),
+        "normal_permissive": pc.sum(table["normal_permissive"], min_count=0).as_py(),
+        "quality_flags": pc.sum(flagged, min_count=0).as_py(),
+    }
 
 
 def released_places(parts: Sequence[SignalsPart]) -> dict[str, pa.Array]:

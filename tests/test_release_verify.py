@@ -139,6 +139,18 @@ def test_what_does_not_fit_together_is_found_though_every_checksum_holds(folder:
 
 
 @pytest.mark.usefixtures("no_validators")
+def test_a_release_that_was_used_as_it_says_is_still_whole(folder: Path, tmp_path: Path) -> None:
+    """With the modules that Python compiled, and a drawing."""
+    environment = {"PATH": "/usr/bin", "TMPDIR": str(tmp_path)}
+    for command in (["code/load.py", "normal", "0"], ["-c", "import sys; sys.path.insert(0, 'code'); import load"]):
+        subprocess.run([sys.executable, *command], cwd=folder, env=environment, check=True, capture_output=True)
+    assert list(folder.rglob("*.pyc"))
+    assert (tmp_path / "normal-0.svg").is_file()
+    assert verify_release(folder) == []
+    assert run_its_own(folder).returncode == 0
+
+
+@pytest.mark.usefixtures("no_validators")
 def test_files_that_are_missing_altered_or_more_are_named(folder: Path) -> None:
     (folder / "LICENSE").unlink()
     (folder / "all" / "mine").touch()

@@ -112,8 +112,8 @@ def next_release(dataset: Dataset, out: Path | None = None, version: str | None 
 def make_release(dataset: Dataset, request: Request) -> Released:
     """Package a dataset and its normal subset.
 
-    The same dataset gives the same bytes. Times are those of the dataset; one that is later than SOURCE_DATE_EPOCH is
-    that.
+    The same dataset gives the same bytes. It is issued when it was built, or at SOURCE_DATE_EPOCH where that is set; no
+    time in it is then later, as https://reproducible-builds.org/specs/source-date-epoch/ asks.
 
     Args:
         dataset: a finished one, which is checked wholly first.
@@ -221,10 +221,11 @@ def describe_release(
     provenance = manifest.provenance
     if provenance is None:
         raise DatasetError("the dataset's manifest names no provenance. Run its build again")
-    finished = min(provenance.finished_at, _source_date() or provenance.finished_at)
+    source_date = _source_date()
+    finished = min(provenance.finished_at, source_date or provenance.finished_at)  # so that one built again is the same
     return ReleaseManifest(
         version=version,
-        issued=finished.replace(microsecond=0),
+        issued=(source_date or finished).replace(microsecond=0),
         recipe=manifest.recipe,
         lineage_digest=manifest.lineage_digest,
         generation_version=manifest.generation_version,

@@ -59,7 +59,7 @@ def verify_release(folder: Path) -> list[Problem]:
 def _wrong_files(folder: Path) -> Iterator[Problem]:
     """Files that are missing, altered, or unknown to the checksums."""
     sums = read_checksums(folder)
-    present = {path.relative_to(folder).as_posix(): path for path in all_files(folder)}
+    present = {path.relative_to(folder).as_posix(): path for path in all_files(folder) if not _is_litter(path)}
     present.pop(CHECKSUMS, None)
     for name in sorted(sums.keys() - present.keys()):
         yield Problem(name, "is missing")
@@ -74,6 +74,11 @@ def _wrong_files(folder: Path) -> Iterator[Problem]:
     for name, altered in zip(known, in_threads(is_altered, tracked(known, "checking files", "files")), strict=True):
         if altered:
             yield Problem(name, f"is altered: its SHA-256 is not that in {CHECKSUMS}")
+
+
+def _is_litter(path: Path) -> bool:
+    """Whether Python or a Mac left a file there when the release was looked at."""
+    return path.parent.name == "__pycache__" or path.name == ".DS_Store"
 
 
 def _wrong_rows(dataset: ReleasedDataset, release: ReleaseManifest) -> Iterator[Problem]:

@@ -12,6 +12,7 @@
 
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -105,8 +106,10 @@ def main() -> None:
     signal = Records(name)[record_id]
     for column, value in read_rows(name).slice(record_id, 1).to_pylist()[0].items():
         print(f"{column:24} {value}")
-    plot(signal, f"{name}-{record_id}.svg")
-    print(f"drawn to {name}-{record_id}.svg")
+    inside = RELEASE in (Path.cwd(), *Path.cwd().parents)  # where a drawing would be foreign
+    drawing = Path(tempfile.gettempdir() if inside else "") / f"{name}-{record_id}.svg"
+    plot(signal, drawing)
+    print(f"drawn to {drawing}")
 
 
 if __name__ == "__main__":

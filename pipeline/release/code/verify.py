@@ -28,8 +28,8 @@ def wrong_files() -> Iterator[str]:
     listed = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
     there = {path.relative_to(RELEASE).as_posix() for path in RELEASE.rglob("*") if path.is_file()}
     for name in sorted(there - listed.keys() - {SUMS}):
-        if "__pycache__" not in name:
-            yield f"{name}: is not part of the release"
+        if "__pycache__" not in name and not name.endswith(".DS_Store"):
+            yield f"{name}: is not part of the release; move it elsewhere"
     for name in sorted(listed):
         if name not in there:
             yield f"{name}: is missing"

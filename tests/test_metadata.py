@@ -31,8 +31,9 @@ from pipeline.release.checksums import CHECKSUMS, checksums_text
 from pipeline.release.manifest import Contents, Facts, ReleaseManifest, SignalsPart
 from pipeline.release.metadata import METADATA
 from pipeline.release.metadata.sbom import requirements
+from pipeline.release.metadata.shared import SECOND_OPINION
 from pipeline.release.prose import prose
-from pipeline.release.rows import release_rows
+from pipeline.release.rows import count_marks, release_rows
 from pipeline.release.validate import VALIDATORS, faults, invalid_metadata
 from pipeline.store.files import all_files, file_entry
 from pipeline.store.tables import write_table
@@ -57,6 +58,7 @@ def describe(dataset: Dataset, name: str, folder: Path) -> Contents:
         table_digest=manifest.table_digest,
         verdicts=manifest.verdicts,
         statuses=manifest.statuses,
+        marks=count_marks(rows),
     )
 
 
@@ -81,6 +83,8 @@ def facts_and_folder(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory)
     folder = tmp_path_factory.mktemp("metadata") / "release"
     manifest = dataset.manifest
     assert manifest.provenance
+    (folder / "quality").mkdir(parents=True)
+    shutil.copyfile(dataset.folder / "second_opinion.parquet", folder / SECOND_OPINION)
     release = ReleaseManifest(
         version="1.2.3",
         issued=manifest.provenance.finished_at,
@@ -164,7 +168,10 @@ def test_all_say_the_same_counts_and_hashes(release: Path, facts: Facts) -> None
     sums = {name: entry.sha256 for name, entry in facts.files.items()}
     data = {name: sha256 for name, sha256 in sums.items() if name.startswith(("all/", "normal/"))}
     assert len(data) == 4
-    assert {each["contentUrl"]: each["sha256"] for each in read(release, "croissant.json")["distribution"]} == data
+    opinion = {SECOND_OPINION: sums[SECOND_OPINION]}
+    assert {
+        each["contentUrl"]: each["sha256"] for each in read(release, "croissant.json")["distribution"]
+    } == data | opinion
     resources = read(release, "datapackage.json")["resources"]
     assert {each["path"]: each["hash"].removeprefix("sha256:") for each in resources} == data
     origins = read(release, "provenance.jsonld")["@graph"]
@@ -215,7 +222,8 @@ def test_the_same_facts_give_the_same_bytes(release: Path, facts: Facts) -> None
 
 def test_a_release_without_a_normal_record_is_one_too(copy: Path, facts: Facts) -> None:
     write_table(copy / facts.normal.table, RELEASE_SCHEMA.empty_table(), RELEASE_SCHEMA)
-    nothing = facts.normal.model_copy(update={"records": 0, "verdicts": {}, "statuses": {}})
+    none = dict.fromkeys(facts.normal.marks, 0)
+    nothing = facts.normal.model_copy(update={"records": 0, "verdicts": {}, "statuses": {}, "marks": none})
     for name in (*METADATA, CHECKSUMS):
         (copy / name).unlink()
     document(copy, facts.release.model_copy(update={"datasets": {"all": facts.everything, "normal": nothing}}))
@@ -238,8 +246,11 @@ def test_the_bill_of_materials_lists_what_we_need_and_what_that_needs(release: P
 def test_what_is_not_the_published_checkpoint_is_not_said_to_be(facts: Facts) -> None:
     other = facts.release.recipe.model_copy(update={"checkpoint_sha256": "0" * 64})
     texts = prose(replace(facts, release=facts.release.model_copy(update={"recipe": other})))
-    assert "GESUS" in prose(facts)["README.md"]
-    assert "GESUS" not in texts["README.md"] + texts["DATASHEET.md"]
+    for name in ("README.md", "DATASHEET.md"):
+        for claim in ("GESUS", "learnt no disease"):
+            assert claim in prose(facts)[name]
+            assert claim not in texts[name]
+        assert "must not be used to train or test a detector" in texts[name]
     assert "other than the published one" in " ".join(texts["NOTICE"].split())
 
 
@@ -257,6 +268,27 @@ def test_texts_are_whole_and_their_code_is_code(release: Path) -> None:
     assert "1 is 1 µV, not 1 mV" in readme
     assert "Synthetic. Not for clinical use." in readme
     assert "anonym" not in readme.lower()
+
+
+def test_normal_is_qualified_by_the_bands_and_flags_of_the_tables(release: Path, facts: Facts) -> None:
+    everything, normal = (pq.read_table(release / each.table) for each in (facts.everything, facts.normal))
+    counts = (
+        (sum(everything["normal_strict"].to_pylist()), 80),
+        (sum(everything["normal_permissive"].to_pylist()), 80),
+        (sum(map(bool, normal["quality_flags"].to_pylist())), normal.num_rows),
+    )
+    readme = (release / "README.md").read_text(encoding="utf-8")
+    assert all(f" {count} ({100 * count / whole:.1f} %) " in readme for count, whole in counts)
+
+
+def test_everything_has_one_origin_and_nothing_comes_before_what_it_is_made_of(release: Path) -> None:
+    graph = {each["@id"]: each for each in read(release, "provenance.jsonld")["@graph"]}
+    made = {name: each for name, each in graph.items() if "wasDerivedFrom" in each}
+    assert len(made) == 9  # measurements twice of all, signals of all, two of normal, four files
+    for name, each in made.items():
+        assert each["wasDerivedFrom"] in graph[each["wasGeneratedBy"]]["used"], name
+    steps = [each for each in graph.values() if each["@type"] == "prov:Activity"]
+    assert [each["@id"] for each in steps if "endedAtTime" in each] == ["#build"]
 
 
 def edit(folder: Path, name: str, change: Callable[[Any], object]) -> None:

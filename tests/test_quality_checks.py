@@ -191,6 +191,9 @@ def test_coverage_counts_what_is_missing(table: pa.Table) -> None:
     lacking = check_coverage(replaced(table, "pr_interval_ms", [None] * 3 + values[3:])).document["groups"]["all"]
     assert lacking["incomplete"] == before["incomplete"] + sum(value is not None for value in values[:3])
     assert sum(before["verdicts"].values()) == table.num_rows
+    # The PR interval is one of the measurements whose dimensions are counted: its gaps are filled with the mean.
+    assert lacking["values_missing"] == before["values_missing"] + sum(value is not None for value in values[:3])
+    assert lacking["values"] == before["values"] == (table.num_rows - before["left_out"]) * before["dimensions"]
 
 
 @given(counts=st.lists(st.integers(1, 4), min_size=1, max_size=4), data=st.data())
@@ -228,6 +231,19 @@ def test_impossible_values_and_samples_are_found(dataset: Dataset, table: pa.Tab
     assert found.document["records_with_a_suspect_value"] == suspect + 1
     raw = found.document["signals"]
     assert (raw["beyond_5_mv"], raw["at_int16_limits"], raw["flat_lead"]) == (2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "lead", "depth"), [("Q or S in V1 or V2", "v1", 3000), ("Q, R or S in a limb lead", "iii", 2000)]
+)
+def test_a_qs_is_as_deep_as_an_s(dataset: Dataset, table: pa.Table, quantity: str, lead: str, depth: int) -> None:
+    deep = table
+    for wave, height in (("q", depth), ("r", 0), ("s", 0)):
+        name = f"{wave}_amplitude_{lead}_uv"
+        deep = replaced(deep, name, [height, *table[name].to_pylist()[1:]])
+    reached = extremes(dataset)
+    before = limit(check_bounds(table, reached), quantity, "reference")["outside"]
+    assert limit(check_bounds(deep, reached), quantity, "reference")["outside"] == before + 1
 
 
 def test_extremes_are_those_of_all_samples(dataset: Dataset, signals: NDArray[np.int16]) -> None:

@@ -14,12 +14,21 @@ from pipeline.quality.extremes import Extremes
 from pipeline.quality.features import groups, numbers
 from pipeline.quality.wording import histogram, percent, percentiles, share
 
-MASON = "2nd and 98th percentile of 46,129 people without heart disease: Mason et al., J Electrocardiol 40:228 (2007)"
-# The next three were not at hand: they were put down as others cite them, and are to be checked before they are quoted.
-ATHLETES = "criteria for the athlete's ECG, Br J Sports Med 43:657 (2009)"
-AHA_IV = "upper threshold of men, AHA/ACCF/HRS recommendations part IV, Circulation 119:e241 (2009)"
-FASTEST = "1:1 conduction of atrial flutter, Chou's Electrocardiography, 6th ed.; below, 10 s hold too few beats"
-INSTRUMENT = "IEC 60601-2-25: the input range of an electrocardiograph"
+MASON = (
+    "2nd and 98th percentile of 46,129 people of pharmaceutical trials with a very low probability of cardiovascular "
+    "disease: abstract of Mason et al., J Electrocardiol 40:228 (2007)"
+)
+UNCHECKED = "(as cited by others, not checked)"
+"""Ends the source of a limit whose text was not at hand."""
+ATHLETES = (
+    "2005 European criteria for a positive ECG of an athlete, which ask for a P in both II and III, or in V1: Corrado "
+    f"et al., Eur Heart J 26:516 (2005) {UNCHECKED}"
+)
+AHA_IV = f"upper threshold of men, AHA/ACCF/HRS recommendations part IV, Circulation 119:e241 (2009) {UNCHECKED}"
+FASTEST = (
+    f"1:1 conduction of atrial flutter, Chou's Electrocardiography, 6th ed. {UNCHECKED}; below, 10 s hold too few beats"
+)
+INSTRUMENT = f"the input range of an electrocardiograph, IEC 60601-2-25 {UNCHECKED}"
 WORKING = "working limit of this program, beyond which it doubts its measurement"
 
 
@@ -58,8 +67,9 @@ LIMITS = (
     Limit("QTc by Fridericia", "reference", ("qtc_fridericia_ms",), 359, 445, "ms", MASON),
     Limit("QRS axis", "reference", ("qrs_axis_deg",), -40, 91, "deg", MASON),
     Limit("P in II, III or V1", "reference", _waves("p", "II", "III", "V1"), None, 249, "uV", ATHLETES),
-    Limit("R or S in a limb lead", "reference", _waves("r s", *LEADS[:6]), None, 1999, "uV", ATHLETES),
-    Limit("S in V1 or V2", "reference", _waves("s", "V1", "V2"), None, 2999, "uV", ATHLETES),
+    # Where there is no R, the QS stands as a Q, which the criteria would call an S.
+    Limit("Q, R or S in a limb lead", "reference", _waves("q r s", *LEADS[:6]), None, 1999, "uV", ATHLETES),
+    Limit("Q or S in V1 or V2", "reference", _waves("q s", "V1", "V2"), None, 2999, "uV", ATHLETES),
     Limit("R in V5 or V6", "reference", _waves("r", "V5", "V6"), None, 2999, "uV", ATHLETES),
     Limit("T in V2 or V3", "reference", _waves("t", "V2", "V3"), None, 1400, "uV", AHA_IV),
     Limit("heart rate", "suspect", ("heart_rate_bpm",), 20, 300, "1/min", FASTEST),
@@ -72,8 +82,8 @@ LIMITS = (
 )
 
 REMARK = (
-    "About 4 % of healthy people lie outside each reference range that is from percentiles; sex and age, on which all "
-    "of them depend, are unknown here. A value inside every bound can still be wrong."
+    "Each reference range that is from percentiles leaves out about 4 % of the people it was found in; sex and age, on "
+    "which all of them depend, are unknown here. A value inside every bound can still be wrong."
 )
 
 
@@ -96,13 +106,17 @@ def check_bounds(table: pa.Table, signals: Extremes) -> Check:
         title="Physiological bounds",
         summary=(
             f"{share(int(suspect.sum()), table.num_rows)} records have a value so far out that it is suspect. All "
-            f"samples were looked at: {raw['beyond_5_mv']:,} records have one beyond 5 mV, {raw['at_int16_limits']:,} "
-            f"one at the limits of int16, and {raw['flat_lead']:,} a lead that is flat. {REMARK}"
+            f"samples were looked at as stored: {raw['beyond_5_mv']:,} records have one beyond 5 mV, "
+            f"{raw['at_int16_limits']:,} one at the limits of int16, and {raw['flat_lead']:,} a lead that is flat. "
+            f"{REMARK}"
         ),
         rows=(
             *((f"{limit} ({limit.kind})", _text(counts["all"])) for limit, counts in zip(LIMITS, found, strict=True)),
             ("records with a suspect value", f"{suspect.sum():,}"),
-            ("records with a sample beyond 5 mV", f"{raw['beyond_5_mv']:,}"),
+            (
+                "records with a sample beyond 5 mV as stored (flagged above_5_mv, that is without baseline wander)",
+                f"{raw['beyond_5_mv']:,} ({raw['flagged']['above_5_mv']:,})",
+            ),
             ("records with a sample at the limits of int16", f"{raw['at_int16_limits']:,}"),
             ("records with a lead flat for 10 s", f"{raw['flat_lead']:,}"),
             ("records flagged as clipped", f"{raw['flagged']['clipped']:,}"),
@@ -162,7 +176,10 @@ def _signal_bounds(signals: Extremes) -> dict[str, Any]:
     swing = signals.highest.astype(float) - signals.lowest
     return {
         "records": len(swing),
-        "scanned": "every sample of the 8 stored leads of all records",
+        "scanned": (
+            "every sample of the 8 stored leads of all records as stored; the flag above_5_mv is raised once baseline "
+            "wander is removed"
+        ),
         "beyond_5_mv": int((_largest(signals) > HIGHEST_UV).sum()),
         "at_int16_limits": int(railed.any(axis=1).sum()),
         "flat_lead": int((swing < FLAT_UV).any(axis=1).sum()),

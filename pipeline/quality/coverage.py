@@ -30,7 +30,8 @@ METHODS = {
     "next_record_in_known_cell": "1 - cells of a single record / records: Good, Biometrika 40:237 (1953)",
     "effective_cells": "exp of Shannon's entropy, so many cells if all held as many: Hill, Ecology 54:427 (1973)",
     "effective_dimensions": (
-        "exp of the entropy of the correlation matrix's eigenvalues, so many independent measurements say as much: "
+        "exp of the entropy of the correlation matrix's eigenvalues, so many independent measurements say as much, a "
+        "missing value counting as the mean and records with less than half of the values left out: "
         "effective rank of Roy and Vetterli, EUSIPCO 2007; the Vendi score of arXiv 2210.02410 is the same of a kernel"
     ),
 }
@@ -71,7 +72,10 @@ def check_coverage(table: pa.Table) -> Check:
             ("next record in a known cell", f"{100 * everything['next_record_in_known_cell']:.4g} %"),
             (
                 "effective dimensions of the measurements",
-                f"{everything['effective_dimensions']:.1f} of {everything['dimensions']}",
+                (
+                    f"{everything['effective_dimensions']:.1f} of {everything['dimensions']}; "
+                    f"{share(everything['values_missing'], everything['values'])} values missing, taken as the mean"
+                ),
             ),
             ("kinds of statements", f"{len(everything['statements'])}"),
             ("sets of statements", f"{everything['statement_sets']:,}"),
@@ -157,6 +161,9 @@ def _of_group(table: pa.Table) -> dict[str, Any]:
         ],
         "dimensions": len(measured.names),
         "effective_dimensions": effective_dimensions(measured) if measured.names else 0.0,
+        "values": measured.values.size,
+        "values_missing": measured.missing,
+        "left_out": measured.left_out,
         "verdicts": count_values(table["verdict"]),
         "statements": [
             {"code": code, "text": STATEMENT_TEXTS.get(code, ""), "records": count}

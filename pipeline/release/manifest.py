@@ -13,7 +13,7 @@ from pipeline.store.documents import Document, Sha256, Words
 from pipeline.store.files import FileEntry
 
 RELEASE_MANIFEST = "release.json"
-TITLE = "Synthetic 12-lead ECGs from the published Pulse2Pulse generator"
+TITLE = "Synthetic 12-lead ECGs from a Pulse2Pulse generator"
 
 _Count = Annotated[int, Field(ge=0, le=MOST_RECORDS)]
 VERSION = r"^(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})$"

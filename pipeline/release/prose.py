@@ -36,15 +36,16 @@ def prose(facts: Facts) -> dict[str, str]:
 def _words(facts: Facts) -> dict[str, str]:
     release, everything, normal = facts.release, facts.everything, facts.normal
     made = release.provenance
-    share = 100 * normal.records / everything.records if everything.records else 0
     return {
         "title": TITLE,
         "version": release.version,
         "issued": shared.issued(facts).date().isoformat(),
-        "finished": shared.moment(made.finished_at),
         "records": f"{everything.records:,}",
         "normal_records": f"{normal.records:,}",
-        "normal_percent": f"{share:.1f}",
+        "normal_percent": _percent(normal.records, everything.records),
+        "strict": _share(everything.marks["normal_strict"], everything.records),
+        "permissive": _share(everything.marks["normal_permissive"], everything.records),
+        "flagged": _share(normal.marks["quality_flags"], normal.records),
         "seed": str(release.recipe.seed),
         "checkpoint": release.recipe.checkpoint_sha256,
         "content_digest": everything.content_digest,
@@ -55,6 +56,7 @@ def _words(facts: Facts) -> dict[str, str]:
         "software": made.software,
         "instruction_sets": ", ".join(made.instruction_sets),
         "training": shared.training(facts),
+        "findings": shared.findings(facts),
         "checkpoint_notice": textwrap.fill(_checkpoint_notice(facts), 100),
         "table": everything.table,
         "archive": everything.signals[0].file,
@@ -62,12 +64,27 @@ def _words(facts: Facts) -> dict[str, str]:
         "verdicts": "\n".join(f"| {verdict} | {count:,} |" for verdict, count in everything.verdicts.items()),
         "statuses": _counts(everything.statuses),
         "normal_statuses": _counts(normal.statuses),
+        "second_opinion": _second_opinion(facts),
         "exports": _exports(facts),
     }
 
 
 def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {what}" for what, count in counts.items()) or "none"
+
+
+def _share(count: int, whole: int) -> str:
+    return f"{count:,} ({_percent(count, whole)} %)"
+
+
+def _percent(count: int, whole: int) -> str:
+    return f"{100 * count / whole if whole else 0:.1f}"
+
+
+def _second_opinion(facts: Facts) -> str:
+    """A row of the table of files where there is one."""
+    what = "our heart rate beside NeuroKit2's, of a sample; `record_id` is that of `all/`"
+    return f"| `{shared.SECOND_OPINION}` | {what} |\n" if shared.SECOND_OPINION in facts.files else ""
 
 
 def _exports(facts: Facts) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from pipeline.columns import SOURCE_RECORD_ID, STRAT_FOLD
+from pipeline.columns import RECORD_ID, SOURCE_RECORD_ID, STRAT_FOLD
 from pipeline.leads import SAMPLES, SAMPLING_RATE_HZ, STORED_LEADS
 from pipeline.release.exports import hdf5
 from pipeline.release.exports.export import Export, lists_as_text, rows_alone, write_readme
@@ -31,9 +31,9 @@ to stay beside this folder. It looks for configurations in its own package only:
     train[0]["signal"]  # (8, 5000), mV
 
 `all/` and `normal/` are the data paths of the two: `metadata.csv` has every record with its measurements, `folds.csv`
-the splits, folds 1 to 8 to train, 9 to validate, 10 to test. Records are called by the number under which they were
-generated (`source_record_id`). ecgbench reads the 8 stored leads, in some 6 ms a record; the four derived ones follow
-from them.
+the splits, folds 1 to 8 to train, 9 to validate, 10 to test. ecgbench's `record_id` is the number under which the
+record was generated (`source_record_id`), in both; the tables' own `record_id` is left out. ecgbench reads the 8
+stored leads, in some 6 ms a record; the four derived ones follow from them.
 """
 _CONFIGURATION = """
 name: "{title}: {about}"
@@ -42,7 +42,6 @@ version: "{version}"
 url: "https://doi.org/10.1038/s41598-021-01295-2"  # of the generator's paper
 license: "CC BY 4.0"
 description: "{records:,} synthetic 10 s ECGs. Not for clinical use. Labels are the release's own measurements."
-doi: "10.1038/s41598-021-01295-2"
 
 signal_format: "hdf5"
 signal_unit_scale: 0.001  # stored in whole µV
@@ -118,7 +117,8 @@ def _rows(table: pa.Table) -> pa.Table:
         f"../../hdf5/{hdf5.part_name(part)}:{hdf5.TRACINGS}:{row}"
         for part, row in zip(parts.tolist(), rows.tolist(), strict=True)
     ]
-    return lists_as_text(rows_alone(table)).append_column(_SIGNAL, pa.array(paths, pa.string()))
+    rows_of_all = rows_alone(table).drop_columns([RECORD_ID.name])  # which ecgbench has a number of its own for
+    return lists_as_text(rows_of_all).append_column(_SIGNAL, pa.array(paths, pa.string()))
 
 
 EXPORT = Export(

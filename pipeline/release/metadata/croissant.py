@@ -33,9 +33,13 @@ _PARQUET = "application/x-parquet"  # the only name by which mlcroissant opens t
 
 
 def croissant(facts: Facts) -> str:
-    """Both tables column by column, so that a loader streams their records, and the archives as files."""
+    """Both tables column by column, so that a loader streams their records, and the archives as files.
+
+    There is no creator, which would have to be a person or an organisation: `prov:wasGeneratedBy` names the program.
+    """
     release = facts.release
     datasets = {"all": facts.everything, "normal": facts.normal}
+    files = [*shared.data_files(facts), *({shared.SECOND_OPINION} & facts.files.keys())]
     dataset = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -45,38 +49,40 @@ def croissant(facts: Facts) -> str:
         "url": "README.md",  # beside this file, wherever that is published
         "version": release.version,
         "datePublished": shared.moment(release.issued),
-        "dateCreated": shared.moment(release.provenance.finished_at),
         "license": shared.LICENCE_URL,
-        "creator": {"@type": "sc:Organization", "name": shared.CREATOR},
         "keywords": shared.KEYWORDS,
         "citeAs": f"{shared.PAPER_TITLE}. {shared.PAPER_URL}",
         "isLiveDataset": False,
         **_responsible_ai(facts),
-        "distribution": [_file(file, facts) for file in shared.data_files(facts)],
+        "distribution": [_file(file, facts) for file in files],
         "recordSet": [_records(name, contents) for name, contents in datasets.items()],
     }
     return shared.as_json(dataset)
 
 
 def _responsible_ai(facts: Facts) -> dict[str, object]:
-    training, made = shared.training(facts), facts.release.provenance
+    training, findings, made = shared.training(facts), shared.findings(facts), facts.release.provenance
     return {
         "rai:hasSyntheticData": True,
         "rai:dataLimitations": (
-            "Not for clinical use: no record is a recording of a person. Measurements and verdicts are this program's "
-            "own, after 12SL's published definitions; they are neither 12SL's output nor ground truth. A null is what "
-            "could not be measured. Records show no more rhythms and diseases than one generator learnt."
+            f"Not for clinical use: no record was recorded from a person. {training} {findings} Measurements and "
+            "verdicts are this program's own, after 12SL's published definitions; they are neither 12SL's output nor "
+            "ground truth. Normal means that no rule objected; README.md names what the rules do not look for. A null "
+            "is what could not be measured."
         ),
         "rai:dataBiases": (
-            f"{training} Records take after those people's ages, sexes, origins and devices, of which no record "
-            "tells. The limits of the verdict Normal lean on the ranges of 12SL's normals of the same generator."
+            f"{training} {findings} Records take after the people and devices behind those ECGs; no record tells "
+            "whose age or sex it takes after. The limits of the verdict Normal lean on the ranges of 12SL's normals of "
+            "the same generator."
         ),
         "rai:personalSensitiveInformation": (
-            f"None was put in. {training} Whether an ECG among them can be inferred was not evaluated."
+            f"None was put in. {training} Whether a record reproduces an ECG among them, or lets one be inferred, was "
+            "not evaluated."
         ),
         "rai:dataUseCases": (
-            "To train, validate and test methods that read ECGs, with folds for each in strat_fold; to compare "
-            "programs that measure ECGs; to teach. Not for diagnosis, nor for estimates of how common a finding is."
+            "Methods to which a finding does not matter, with folds in strat_fold: to find waves, measure, compress or "
+            "denoise; to compare programs that measure ECGs; to teach. Not to train or test detectors of any finding, "
+            "for diagnosis, nor for estimates of how common a finding is."
         ),
         "rai:dataSocialImpact": (
             "Methods can be worked on without access to patients' recordings; one tuned on these alone can fail on "
@@ -88,10 +94,9 @@ def _responsible_ai(facts: Facts) -> dict[str, object]:
             "sha256": facts.release.recipe.checkpoint_sha256,
         },
         "prov:wasGeneratedBy": {
-            "@id": "provenance.jsonld#generation",
+            "@id": "provenance.jsonld#build",
             "@type": "prov:Activity",
-            "prov:label": f"generation by {made.software}; measurement and interpretation are in provenance.jsonld too",
-            "prov:endedAtTime": shared.moment(made.finished_at),
+            "prov:label": f"build by {made.software}; its steps and the time of its end are in provenance.jsonld",
         },
     }
 

@@ -22,7 +22,6 @@ def data_package(facts: Facts) -> str:
         "created": shared.moment(facts.release.issued),
         "keywords": shared.KEYWORDS,
         "licenses": [{"name": shared.LICENCE, "title": shared.LICENCE_NAME, "path": shared.LICENCE_URL}],
-        "contributors": [{"title": shared.CREATOR, "roles": ["creator"]}],
         "sources": [{"title": shared.PAPER_TITLE, "path": shared.PAPER_URL}],
         "resources": [_resource(file, facts) for file in shared.data_files(facts)],
     }

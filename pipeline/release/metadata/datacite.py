@@ -5,23 +5,20 @@ from pipeline.release.metadata import shared
 
 
 def datacite(facts: Facts) -> str:
-    """Everything but the DOI and its publisher, which are whoever registers it to give."""
+    """Everything but the DOI, its publisher and the creators, which are whoever registers it to give."""
     issued = shared.issued(facts)
     release = facts.release
     record = {
         "schemaVersion": "http://datacite.org/schema/kernel-4",
         "types": {"resourceTypeGeneral": "Dataset", "resourceType": "Synthetic electrocardiograms"},
-        "creators": [{"name": shared.CREATOR, "nameType": "Organizational"}],
+        "creators": [{"name": ":unav"}],  # DataCite's own word for what is not available
         "titles": [{"title": TITLE}],
-        "publisher": {"name": ":tba"},  # DataCite's own word for what is still to be announced
+        "publisher": {"name": ":tba"},  # and for what is still to be announced
         "publicationYear": str(issued.year),
         "version": release.version,
         "language": "en",
         "subjects": [{"subject": keyword} for keyword in shared.KEYWORDS],
-        "dates": [
-            {"date": release.provenance.finished_at.date().isoformat(), "dateType": "Created"},
-            {"date": issued.date().isoformat(), "dateType": "Issued"},
-        ],
+        "dates": [{"date": issued.date().isoformat(), "dateType": "Issued"}],
         "alternateIdentifiers": [
             {
                 "alternateIdentifier": contents.content_digest,

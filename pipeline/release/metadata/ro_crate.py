@@ -10,6 +10,7 @@ _SPECIFICATION = "https://w3id.org/ro/crate/1.3"
 def ro_crate(facts: Facts) -> str:
     """Every file that has been written, with its size and hash."""
     files = sorted(facts.files.items())
+    program, version = shared.software(facts)
     descriptor = {
         "@id": RO_CRATE,
         "@type": "CreativeWork",
@@ -25,13 +26,13 @@ def ro_crate(facts: Facts) -> str:
         "version": facts.release.version,
         "keywords": ", ".join(shared.KEYWORDS),
         "license": {"@id": shared.LICENCE_URL},
-        "author": {"@id": "#creator"},
+        "creator": {"@id": "#software"},
         "citation": {"@id": shared.PAPER_URL},
         "hasPart": [{"@id": name} for name, _ in files],
     }
     context = [
         {"@id": shared.LICENCE_URL, "@type": "CreativeWork", "name": shared.LICENCE_NAME},
-        {"@id": "#creator", "@type": "Organization", "name": shared.CREATOR},
+        {"@id": "#software", "@type": "SoftwareApplication", "name": program, "version": version},
         {"@id": shared.PAPER_URL, "@type": "ScholarlyArticle", "name": shared.PAPER_TITLE},
     ]
     parts = [

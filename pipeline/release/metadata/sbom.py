@@ -1,4 +1,4 @@
-"""`sbom.cdx.json`: the software that made the release, as CycloneDX 1.6 lists it."""
+"""`sbom.cdx.json`: the software that packaged the release, as CycloneDX 1.6 lists it."""
 
 import re
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
@@ -16,7 +16,7 @@ PROGRAM = "ecg-foundry"
 
 
 def sbom(facts: Facts) -> str:
-    """This program, all that it needs to run in the version installed here, and the generator's checkpoint.
+    """This program, all that it needs to run in the version installed at packaging, and the generator's checkpoint.
 
     The serial number follows from the content, so that the same surroundings give the same bytes.
     """
@@ -86,7 +86,8 @@ def _component(name: str) -> dict[str, Any]:
 
 
 def _purl(name: str) -> str:
-    return f"pkg:pypi/{name}@{quote(distribution(name).version, safe='')}"
+    kind = "generic" if name == PROGRAM else "pypi"  # PyPI has no such program
+    return f"pkg:{kind}/{name}@{quote(distribution(name).version, safe='')}"
 
 
 def _normal(name: str) -> str:

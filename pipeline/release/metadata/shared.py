@@ -4,11 +4,11 @@ import json
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
+from pipeline import second_opinion
 from pipeline.recipe import PUBLISHED_CHECKPOINT_SHA256
 from pipeline.release.manifest import Facts
 
 NAME = "synthetic-ecgs"
-CREATOR = "ECG Foundry"
 LICENCE = "CC-BY-4.0"
 LICENCE_NAME = "Creative Commons Attribution 4.0 International"
 LICENCE_URL = "https://creativecommons.org/licenses/by/4.0/"
@@ -20,16 +20,22 @@ PAPER_TITLE = (
 )
 KEYWORDS = ["electrocardiogram", "ECG", "12-lead", "synthetic data", "generative adversarial network", "Pulse2Pulse"]
 
+SECOND_OPINION = f"quality/{second_opinion.SECOND_OPINION}"
+"""Of a sample of the records of `all/`, where there is one."""
+
 PARQUET = "application/vnd.apache.parquet"
 _MEDIA_TYPES = {
-    ".cff": "text/yaml",
+    ".cff": "application/yaml",
     ".csv": "text/csv",
+    ".gz": "application/gzip",
+    ".h5": "application/x-hdf5",
     ".html": "text/html",
     ".json": "application/json",
     ".jsonld": "application/ld+json",
     ".md": "text/markdown",
     ".parquet": PARQUET,
     ".py": "text/x-python",
+    ".yaml": "application/yaml",
     ".zip": "application/zip",
 }
 
@@ -56,6 +62,12 @@ def issued(facts: Facts) -> datetime:
     return facts.release.issued.astimezone(UTC)
 
 
+def software(facts: Facts) -> tuple[str, str]:
+    """Name and version of the program that made the data."""
+    name, _, version = facts.release.provenance.software.rpartition(" ")
+    return name, version
+
+
 def summary(facts: Facts) -> str:
     """What the release is, in a paragraph."""
     return (
@@ -74,8 +86,25 @@ def is_published(facts: Facts) -> bool:
 def training(facts: Facts) -> str:
     """On whose ECGs the generator was trained, as far as that is known."""
     if is_published(facts):
-        return "The generator was trained on ECGs of people (GESUS and Inter99, see the paper)."
+        # that all were adults: Bergholdt et al., Dan Med J 2013 (GESUS); doi 10.1136/bmjopen-2023-078501 (Inter99)
+        return (
+            "The generator saw only ECGs that 12SL called Normal: 7,233 of adults in two Danish population studies, "
+            "GESUS and Inter99; 8,348 others were left out (see the paper)."
+        )
     return "The generator's checkpoint is not the published one; on whose ECGs it was trained is not known here."
+
+
+def findings(facts: Facts) -> str:
+    """What a record that is not Normal is not."""
+    if is_published(facts):
+        return (
+            "The generator learnt no disease: a record that is not Normal is the generator's deviation, not an example "
+            "of the finding it is named after, and must not be used to train or test a detector of any finding."
+        )
+    return (
+        "Whether a record that is not Normal is an example of the finding it is named after is not known; it must not "
+        "be used to train or test a detector of any finding."
+    )
 
 
 def as_json(value: object) -> str:

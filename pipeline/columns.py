@@ -38,7 +38,10 @@ _FIDUCIALS = tuple(
 
 _AMPLITUDES = {
     "p": "P wave: signed extremum relative to the chord from P onset to P offset",
-    "q": "Q wave: magnitude of the negative deflection before R, relative to QRS onset; 0 where absent",
+    "q": (
+        "Q wave: magnitude of the negative deflection before R, relative to QRS onset; where there is no R, the depth "
+        "of the QS, and s is 0; 0 where absent"
+    ),
     "r": "R wave: height of the first positive deflection relative to QRS onset; 0 where absent",
     "s": "S wave: magnitude of the first negative deflection after R, relative to QRS onset; 0 where absent",
     "stj": "level at the J point (QRS offset) relative to QRS onset",
@@ -79,7 +82,9 @@ MEASURED = (
 QUALITY = (
     Column("noise_uv", pa.float32(), "uV", "RMS above 40 Hz, the worst of the 8 stored leads"),
     Column("baseline_wander_uv", pa.float32(), "uV", "RMS below 0.5 Hz, the worst of the 8 stored leads"),
-    Column("beat_correlation", pa.float32(), "1", "smallest correlation of a beat with the median beat"),
+    Column(
+        "beat_correlation", pa.float32(), "1", "smallest uncentred correlation (cosine) of a beat with the median beat"
+    ),
     Column("beat_residual_uv", pa.float32(), "uV", "RMS of the used beats' differences from the median beat"),
     Column("rr_deviation_percent", pa.float32(), "%", "largest |RR - mean RR| as a share of the mean RR"),
     Column("p_prominence_uv", pa.float32(), "uV", "height of the P hump above its higher foot, over 8 leads"),

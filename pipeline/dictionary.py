@@ -2,7 +2,8 @@
 
 Name, type, unit and definition are those of `pipeline.columns`. An equivalent is a name of the same quantity, not of
 the same values: ours are this program's own. What no public source shows is left empty, and so is what resembles ours
-only: wave boundaries, which others count from the start of the median beat, and P and T as a maximum or minimum.
+only: wave boundaries, which others count from the start of the median beat; P, of which 12SL measures the first phase
+and P' by itself, and we the larger phase; Q, which here is also the QS; and P and T as a maximum or minimum.
 
 muse        columns of the published dataset's ground truth (OSF 6hved), as in the printed outputs of
             notebooks/deepfake_ecg_analysis.ipynb in vlbthambawita/ECG-k-Fold and in programs that read them
@@ -19,6 +20,8 @@ import io
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+
+import pyarrow as pa
 
 from pipeline.columns import RECORD_NAME, RELEASE_COLUMNS, Column
 from pipeline.leads import LEADS
@@ -45,7 +48,9 @@ _NO_AREA = f"; also where the wave's net area in I and aVF is below {c.AXIS_LEAS
 _TOO_LARGE = "; also beyond ±32,767 µV"
 _UNINTERPRETED = f"{_RATE}: the status is unmeasurable"
 
-_BOUNDARY = "on the median beat, to 2 ms: "
+_COPY = f"of a copy of the record without pacing spikes and baseline (zero-phase high-pass of {c.HIGHPASS_HZ} Hz)"
+_MEDIAN = f"on the median beat {_COPY}"
+_BOUNDARY = f"{_MEDIAN}, to 2 ms: "
 _P_EDGE = (
     f"{_BOUNDARY}the middle one of three views over all leads, which are the feet of P in their vector, the feet of P "
     "in single leads, and where the leads' slopes begin and end"
@@ -58,9 +63,10 @@ _T_EDGE = (
 )
 _DIFFERENCE = "difference of the two boundaries, so to 2 ms"
 _QTC = "from qt_interval_ms and mean_rr_ms"
-_AXIS = "on the median beat, to the degree: atan2(2/√3 aVF, I) of the net areas over the whole wave"
+_AXIS = f"{_MEDIAN}, to the degree: atan2(2/√3 aVF, I) of the net areas over the whole wave"
 _COMPARED = (
-    f"over 8 leads, from {(c.BEAT_BEFORE - c.COMPARED.start) * c.MS_PER_SAMPLE:.0f} ms before to "
+    f"single beats and the median beat {_COPY}, over 8 leads, from "
+    f"{(c.BEAT_BEFORE - c.COMPARED.start) * c.MS_PER_SAMPLE:.0f} ms before to "
     f"{(c.COMPARED.stop - c.BEAT_BEFORE) * c.MS_PER_SAMPLE:.0f} ms after the point on which the beats are aligned"
 )
 _BEATS = (
@@ -68,9 +74,9 @@ _BEATS = (
     f"at least {c.DETECTION_SHARE:.0%} of their typical height"
 )
 _BEATS_USED = (
-    f"those whole in the recording whose QRS is like the others (correlation {c.ALIKE_CORRELATION} and more) and whose "
-    f"RR on either side is within {c.RR_TOLERANCE:.0%} of the median, which is waived where it leaves fewer than "
-    f"{c.FEWEST_USED}"
+    f"those whole in the recording whose QRS is like the others (cosine of their spatial velocities "
+    f"{c.ALIKE_CORRELATION} and more) and whose RR on either side is within {c.RR_TOLERANCE:.0%} of the median, "
+    f"which is waived where it leaves fewer than {c.FEWEST_USED}"
 )
 _FOLDS = (
     "in the order of verdict, heart rate and hash, every ten neighbours are given the ten folds in the order of their "
@@ -79,16 +85,14 @@ _FOLDS = (
 _STATUS = "partial where rhythm, a boundary, an interval, an axis or an amplitude is null; unmeasurable where rhythm is"
 _PLACE = "the archives are filled in the order of the records"
 _DEFLECTION = (
-    f"deflections of the median beat from QRS onset to offset of at least {c.SIGNIFICANT_WAVE_UV_MS:.0f} µV·ms, named "
-    "in their order"
+    f"{_MEDIAN}: deflections from QRS onset to offset of at least {c.SIGNIFICANT_WAVE_UV_MS:.0f} µV·ms, named in their "
+    "order"
 )
-_SAMPLE = "one sample of the median beat less that at QRS onset"
-_PHASES = (
-    f"on the median beat; T is biphasic from {c.T_PHASE_UV:.0f} µV to either side on, flat below {c.T_FLAT_UV:.0f} µV"
-)
+_SAMPLE = f"{_MEDIAN}: one sample less that at QRS onset"
+_PHASES = f"{_MEDIAN}; T is biphasic from {c.T_PHASE_UV:.0f} µV to either side on, flat below {c.T_FLAT_UV:.0f} µV"
 
 _WAVES = {
-    "p": ("on the median beat less the straight line from P onset to offset", _P),
+    "p": (f"{_MEDIAN}, less the straight line from P onset to offset", _P),
     "q": (_DEFLECTION, _QRS),
     "r": (_DEFLECTION, _QRS),
     "s": (_DEFLECTION, _QRS),
@@ -112,7 +116,10 @@ _METHODS = {
     "record_name": ("path of its header in the folder given, without ending; only in tables of WFDB records", NEVER),
     "signal_sha256": ("of the (8, 5000) samples in µV as they are stored", NEVER),
     "status": (_STATUS, NEVER),
-    "status_reason": ("every reason that applies, joined by semicolons", "null where the status is measured"),
+    "status_reason": (
+        "every reason that applies, joined by semicolons; flags.csv explains each",
+        "null where the status is measured",
+    ),
     "heart_rate_bpm": ("from mean_rr_ms; to a whole number", _RATE),
     "mean_rr_ms": ("from the first R peak to the last, over the number of intervals; premature beats count", _RATE),
     "rr_sd_ms": ("root of the mean square of RR - mean_rr_ms", _RATE),
@@ -133,32 +140,38 @@ _METHODS = {
     "qtc_fridericia_ms": (_QTC, _T),
     **{f"{wave}_axis_deg": (_AXIS, null + _NO_AREA) for wave, null in (("p", _P), ("qrs", _QRS), ("t", _T))},
     **{name: (_WAVES[wave][0], _WAVES[wave][1] + _TOO_LARGE) for name, (wave, _) in _AMPLITUDES.items()},
-    "noise_uv": ("from the spectrum of the 10 s; holds what a steep QRS has there", NEVER),
-    "baseline_wander_uv": ("from the spectrum of the 10 s, without its mean", NEVER),
+    "noise_uv": ("from the spectrum of the 10 s, without pacing spikes; holds what a steep QRS has there", NEVER),
+    "baseline_wander_uv": ("from the spectrum of the 10 s, without pacing spikes and mean", NEVER),
     "beat_correlation": (f"{_COMPARED}; of every complete beat, used or not", _QRS),
     "beat_residual_uv": (_COMPARED, _QRS),
     "rr_deviation_percent": ("100 max |RR - mean RR| / mean RR", _RATE),
-    "p_prominence_uv": ("on the length of the median beat's vector; leads of high gain weigh less", _QRS),
+    "p_prominence_uv": (f"{_MEDIAN}: its vector's length; leads of high gain weigh less", _QRS),
     "p_correlation": ("over 8 leads, from P onset to offset, each lead less its mean; of the used beats", _QRS),
     "t_end_spread_ms": ("latest less earliest of the three estimates of t_offset_ms", _T),
     "quality_flags": (
-        "faults of the recording, of the electrodes' placement and of the measurement, each with a fixed limit",
+        "faults of the recording, the electrodes' placement and the measurement, each with a fixed limit: flags.csv",
         f"{NEVER}; empty where nothing is doubtful",
     ),
-    "verdict": ("the worst that any of the statements costs, by public criteria in 12SL's structure", _UNINTERPRETED),
-    "normal_strict": ("as the verdict, with those limits besides", _UNINTERPRETED),
-    "normal_permissive": ("as the verdict, without the rules whose limit depends on sex or age", _UNINTERPRETED),
+    "verdict": (
+        "the worst that any of the statements costs, by public criteria in 12SL's structure: statements.csv",
+        _UNINTERPRETED,
+    ),
+    "normal_strict": ("no condition holds that counts in `strict`, by statements.csv", _UNINTERPRETED),
+    "normal_permissive": ("no condition holds that counts in `permissive`, by statements.csv", _UNINTERPRETED),
     "statements": (
-        "of every rule that applies and of the verdict; in the published ground truth a column sl_CODE each",
+        (
+            "of every rule that applies and of the verdict; statements.csv has the text and condition of each (a null "
+            "meets no limit), the published ground truth a column sl_CODE of 12SL's own for each"
+        ),
         NEVER,
     ),
     "rule_set": ("of the program that interpreted the record", NEVER),
 }
 """By column: how it is measured, and what null means."""
 
-_MUSE_WAVES = {"p": "P_PeakAmpl", "r": "R_PeakAmpl", "t": "T_PeakAmpl", "stj": "STJ"}
-_PTBXL_WAVES = {"p": "P_Amp", "q": "Q_Amp", "r": "R_Amp", "s": "S_Amp", "t": "T_Amp", "stj": "ST_Amp"}
-_MDC_WAVES = {"q": "Q", "r": "R", "s": "S", "stj": "J"}
+_MUSE_WAVES = {"r": "R_PeakAmpl", "t": "T_PeakAmpl", "stj": "STJ"}
+_PTBXL_WAVES = {"r": "R_Amp", "s": "S_Amp", "t": "T_Amp", "stj": "ST_Amp"}
+_MDC_WAVES = {"r": "R", "s": "S", "stj": "J"}
 _LOINC_LEADS = ("aVF", "aVL", "aVR", "I", "II", "III", "V1", "V2", "V3", "V4", "V5", "V6")
 _LOINC_FIRST = {"s": 10034, "t2": 10130, "t": 10142}
 """LOINC has a number for every lead, in this order, from the first on."""
@@ -174,7 +187,7 @@ def _of_lead(wave: str, lead: str) -> Equivalents:
     return Equivalents(
         muse=f"{muse}_{lead.lower()}" if muse else "",
         ptbxl_plus=f"{ptbxl}_{lead}" if ptbxl else "",
-        ptbxl_plus_unit=("mV, negative" if wave in {"q", "s"} else "mV") if ptbxl else "",
+        ptbxl_plus_unit=("mV, negative" if wave == "s" else "mV") if ptbxl else "",
         loinc=loinc,
         mdc=f"MDC_ECG_AMPL_{mdc}_{lead.upper()}" if mdc else "",
     )
@@ -222,7 +235,12 @@ def _entry(column: Column) -> dict[str, str]:
     method, missing = _METHODS[column.name]
     said = {"definition": column.description, "method": method, "missing": missing}
     equivalents = asdict(_EQUIVALENTS.get(column.name, Equivalents()))
-    return {"name": column.name, "type": str(column.type), "unit": column.unit, **said, **equivalents}
+    return {"name": column.name, "type": _type(column.type), "unit": column.unit, **said, **equivalents}
+
+
+def _type(kind: pa.DataType) -> str:
+    """Its name, without that of a list's items, which Arrow and Parquet call differently."""
+    return f"list<{kind.value_type}>" if pa.types.is_list(kind) else str(kind)
 
 
 def dictionary_csv(columns: Iterable[Column] = RELEASE_COLUMNS) -> str:

@@ -36,7 +36,7 @@ def test_types_units_and_definitions_are_those_of_the_tables() -> None:
     for field in RELEASE_SCHEMA:
         entry = ENTRIES[field.name]
         said = {b"unit": entry["unit"].encode(), b"description": entry["definition"].encode()}
-        assert (entry["type"], field.metadata) == (str(field.type), said)
+        assert (entry["type"], field.metadata) == (str(field.type).replace("item: ", ""), said)
 
 
 def test_the_unit_is_that_of_the_name() -> None:
@@ -78,7 +78,7 @@ def test_null_means_what_is_said(signal: Callable[[], Any], is_null: Callable[[s
 @pytest.mark.parametrize(
     ("system", "pattern"),
     [
-        ("muse", r"[A-Za-z]+|([PRT]_PeakAmpl|STJ)_(i|ii|iii|avr|avl|avf|v[1-6])"),
+        ("muse", r"[A-Za-z]+|([RT]_PeakAmpl|STJ)_(i|ii|iii|avr|avl|avf|v[1-6])"),
         ("ptbxl_plus", r"[A-Z]+_[A-Za-z]+_(Global|I|II|III|aVR|aVL|aVF|V[1-6])"),
         ("loinc", r"\d{4,5}-\d"),
         ("mdc", r"MDC_ECG(_[A-Z0-9]+)+"),
@@ -115,11 +115,30 @@ def test_codes_of_single_leads_are_those_that_are_published() -> None:
 
 
 def test_the_unit_of_an_equivalent_is_said() -> None:
-    """PTB-XL+ has millivolts, and Q and S below zero."""
+    """PTB-XL+ has millivolts, and S below zero."""
     for name, entry in ENTRIES.items():
         unit = {"uV": "mV", "1/min": "/min"}.get(entry["unit"], entry["unit"]) if entry["ptbxl_plus"] else ""
-        sign = ", negative" if unit and name.startswith(("q_", "s_")) else ""
+        sign = ", negative" if unit and name.startswith("s_") else ""
         assert entry["ptbxl_plus_unit"] == unit + sign, name
+
+
+def test_what_others_measure_otherwise_has_no_equivalent() -> None:
+    """12SL measures the phases of a biphasic P singly, and our Q is the QS too."""
+    amplitudes = [entry for name, entry in ENTRIES.items() if name.startswith(("p_amplitude_", "q_amplitude_"))]
+    assert len(amplitudes) == 24
+    assert not any(entry[system] for entry in amplitudes for system in SYSTEMS)
+
+
+def test_where_there_is_no_r_q_is_the_depth_of_the_qs_and_s_is_0() -> None:
+    assert "where there is no R, the depth of the QS, and s is 0" in ENTRIES["q_amplitude_v1_uv"]["definition"]
+    row = interpreted_rows(-np.abs(record(beat(), [*range(150, SAMPLES, 430)]))[None]).to_pylist()[0]
+    qs = [
+        lead.lower()
+        for lead in LEADS
+        if row[f"q_amplitude_{lead.lower()}_uv"] > 0 == row[f"r_amplitude_{lead.lower()}_uv"]
+    ]
+    assert qs
+    assert not any(row[f"s_amplitude_{lead}_uv"] for lead in qs)
 
 
 def test_muse_names() -> None:

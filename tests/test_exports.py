@@ -35,7 +35,7 @@ from pipeline.release import exports
 from pipeline.release.exports import EXPORTS, asc, chosen_exports, hdf5, huggingface
 from pipeline.release.exports import wfdb as wfdb_export
 from pipeline.release.manifest import Contents, ReleaseManifest, SignalsPart
-from pipeline.release.rows import release_rows
+from pipeline.release.rows import count_marks, release_rows
 from pipeline.release.source import Source
 from pipeline.shards import Shard
 from pipeline.store.files import all_files
@@ -75,8 +75,9 @@ def exported(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Expo
     for name, each in (("all", dataset), ("normal", open_dataset(dataset.folder / NORMAL))):
         parts = [SignalsPart(file=f"{name}/signals-000.zarr.zip", records=len(each))]
         sources.append(Source(name, each, release_rows(each.measurements(), 7, folds, parts)))  # type: ignore[arg-type]
-        of_records = each.manifest.model_dump(include=set(Contents.model_fields) - {"table", "signals"})
-        contents[name] = Contents(table=f"{name}/measurements.parquet", signals=parts, **of_records)
+        of_records = each.manifest.model_dump(include=set(Contents.model_fields) - {"table", "signals", "marks"})
+        marks = count_marks(each.measurements())
+        contents[name] = Contents(table=f"{name}/measurements.parquet", signals=parts, marks=marks, **of_records)
     manifest = dataset.manifest
     assert manifest.provenance is not None
     shared = set(ReleaseManifest.model_fields) - {"kind", "provenance", "recipe", "sealed_by"}
@@ -163,6 +164,7 @@ def test_the_csvs_have_our_values_under_muse_names(exported: Exported) -> None:
         assert (theirs["numcodes"] == ours["statements"].map(len)).all()
         assert theirs["ecgcategory"].fillna("").tolist() == [f"{each} ECG" if each else "" for each in ours["verdict"]]
         assert "qtc_bazett_ms" not in theirs
+        assert theirs.filter(like="P_PeakAmpl").empty
 
 
 def test_wfdb_reads_twelve_exact_leads(exported: Exported, tmp_path: Path) -> None:
@@ -265,6 +267,7 @@ def test_ecgbench_loads_it(exported: Exported, configurations: Path, name: str) 
             millivolts = exported.signals[row["source_record_id"]].astype(np.float32) * np.float32(0.001)
             assert np.array_equal(sample["signal"].numpy(), millivolts)
             assert sample["labels"]["heart_rate_bpm"] == row["heart_rate_bpm"]
+            assert "record_id" not in sample["labels"]
         one = ECGDataset(
             f"ecg_foundry_{name}", split, data_path=configurations / name, metadata_source="local", leads=["V5"]
         )
@@ -409,3 +412,12 @@ def test_a_reader_is_told_what_it_is(exported: Exported, name: str) -> None:
     text = (exported.folder / name / "README.md").read_text(encoding="utf-8")
     assert "**Synthetic. Not for clinical use.**" in text
     assert "{" not in text.replace("{name: column[:] for name, column in", "")
+    alone = ("CC BY 4.0", "CITATION.cff", *(each.content_digest for each in exported.facts.datasets.values()))
+    assert [each for each in alone if each not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("records", "size"), [(80, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (150_000, "100K<n<1M"), (10**9, "1B<n<10B")]
+)
+def test_the_card_says_how_large_it_is(records: int, size: str) -> None:
+    assert huggingface.size_category(records) == size

@@ -38,6 +38,8 @@ FILES = {
     "SHA256SUMS.txt",
     "release.json",
     "columns.csv",
+    "statements.csv",
+    "flags.csv",
     "columns.json",
     "croissant.json",
     "ro-crate-metadata.json",

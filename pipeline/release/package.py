@@ -39,6 +39,7 @@ from pipeline.release.released import read_release
 from pipeline.release.rows import count_marks, release_rows
 from pipeline.release.source import Source
 from pipeline.release.splits import strat_folds
+from pipeline.release.vocabulary import flags_csv, statements_csv
 from pipeline.report.page import report_page
 from pipeline.second_opinion import SECOND_OPINION
 from pipeline.store.documents import write_document
@@ -166,6 +167,7 @@ def _write(
     texts = {f"{QUALITY}/{name}": text for name, text in quality_files(checks).items()}
     texts |= {f"{CODE}/{name}": _resource("code", name) for name in ("load.py", "verify.py")}
     texts |= {"columns.csv": dictionary_csv(), "columns.json": dictionary_json()}
+    texts |= {"statements.csv": statements_csv(), "flags.csv": flags_csv()}
     texts["report.html"] = report_page(TITLE, _summary(release), dataset, checks, version=version)
     for name, text in texts.items():
         _write_text(folder / name, text)

@@ -18,7 +18,10 @@ ARCHIVES = {
     "all": ("pulse2pulse_150k", "pulse2pulse_150k/from_006_chkp_2500_150k"),
     "normal": ("filtered_all_normals_121977", "from_006_chck_2500_150k_filtered_all_normals_121977"),
 }
-"""The archive of each dataset and the folder in it, letter by letter as in the original dataset."""
+"""The archive of each dataset and the folder in it, letter by letter as in the original dataset.
+
+But for the archive of all, whose name was not seen: it is that of the folder around the files.
+"""
 
 _README = """
 The signals in the layout of the original dataset (OSF 6hved, 2021), for programs that were written for it: unpack the
@@ -34,8 +37,9 @@ spaces, without a header. Its name is the number under which the record was gene
 |---|---|---|
 {rows}
 
-Folders and files are called as in the original so that paths go on working: the counts in their names are the
-original's. These records were generated anew, from other noise: no file here has the signal of its namesake there.
+Folders and files are called as in the original so that paths go on working, but for the archive of all, whose name
+there is not known to us. The counts in the names are the original's. These records were generated anew, from other
+noise: no file here has the signal of its namesake there.
 """
 
 

@@ -14,6 +14,17 @@ from pipeline.release.manifest import TITLE, ReleaseManifest
 from pipeline.release.source import Source
 from pipeline.shards import BLOCK
 
+_ABOUT = """
+Join with the release's tables by `source_record_id`: their `record_id` counts the rows of each table anew, so that in
+`normal/` it is another number.
+
+Part of version {version} of a release, whose README and dictionary of columns (`columns.csv`, `statements.csv`,
+`flags.csv`) hold here too. Measurements and verdicts are its own, neither MUSE's nor 12SL's. Licence: CC BY 4.0
+(https://creativecommons.org/licenses/by/4.0/). Cite as in the release's `CITATION.cff`. Content digests of its
+datasets: {digests}.
+
+**Synthetic. Not for clinical use.**
+"""
 PART_BYTES = 4_500_000_000
 """Below the 5 GB that OSF takes a file."""
 
@@ -88,9 +99,8 @@ def write_readme(folder: Path, facts: ReleaseManifest, text: str, head: str = ""
         text: Markdown from the second line on.
         head: what goes before the title.
     """
-    about = (
-        f"Part of version {facts.version} of a release whose README, licence (CC BY 4.0), citation and dictionary of\n"
-        "columns (`columns.csv`) hold here too. Measurements and verdicts are its own, neither MUSE's nor 12SL's.\n"
-        "**Synthetic. Not for clinical use.**"
+    about = _ABOUT.format(
+        version=facts.version,
+        digests=", ".join(f"`{name}` {contents.content_digest}" for name, contents in facts.datasets.items()),
     )
-    (folder / "README.md").write_text(f"{head}# {TITLE}\n\n{text.strip()}\n\n{about}\n", encoding="utf-8", newline="\n")
+    (folder / "README.md").write_text(f"{head}# {TITLE}\n\n{text.strip()}\n{about}", encoding="utf-8", newline="\n")

@@ -44,7 +44,8 @@ int16, µV, 500 Hz, a record a chunk, compressed as every HDF5 library reads it 
         normal = numpy.flatnonzero(file["measurements/verdict"].asstr()[:] == "Normal")
         rows = pandas.DataFrame({{name: column[:] for name, column in file["measurements"].items()}})
 
-`record_id` is the number under which the record was generated. `measurements/` has every column of the table, with unit
+`record_id`, at the root and in `measurements/`, is the number among all records, as is `source_record_id`.
+`measurements/` has every column of the table, with unit
 and description as attributes: numbers and flags (1, 0) are floating, NaN where they could not be measured; lists are
 text, divided by spaces; text, as bytes or by `asstr()`, is empty where there is none. `{tracings}` is the same signals
 as (record, sample, lead), for loaders that want them so: a view, which takes no room, and more time to read. The normal

@@ -28,6 +28,15 @@ SPLITS = np.array(["train"] * 8 + ["validation", "test"])
 FILE_BYTES = 450_000_000
 """Files below 500 MB are what the Hub asks for, and what a worker that reads them one by one can hold."""
 
+_SIZES = {
+    1_000: "n<1K",
+    10_000: "1K<n<10K",
+    100_000: "10K<n<100K",
+    1_000_000: "100K<n<1M",
+    10_000_000: "1M<n<10M",
+    100_000_000: "10M<n<100M",
+    1_000_000_000: "100M<n<1B",
+}
 _GROUP_RECORDS = 128
 _SIGNAL = pa.field(
     "signal",
@@ -39,12 +48,13 @@ _SIGNAL = pa.field(
 _HEAD = """---
 license: cc-by-4.0
 pretty_name: {title}
+size_categories: [{size}]
 tags: [ecg, electrocardiography, time-series, medical, synthetic]
 configs:
 {configurations}---
 """
 _README = """
-Signals and measurements as the `datasets` library opens them, by itself and without a network.
+Synthetic ECGs with measurements, as the `datasets` library opens them, by itself and without a network.
 
     import datasets
     train = datasets.load_dataset("THIS_FOLDER", "normal", split="train")
@@ -53,7 +63,8 @@ Signals and measurements as the `datasets` library opens them, by itself and wit
 `full` has all records, `normal` those with the verdict Normal. A row is a record: `signal`, int16, **microvolts**,
 500 Hz, leads I II V1 V2 V3 V4 V5 V6, and every column of the table of measurements; null is what could not be
 measured. The splits are `strat_fold` 1 to 8, 9 and 10, alike in verdicts and heart rates; a record has the same in
-both. Without `dtype` the library makes 64-bit integers of the signals.
+both. `record_id` counts the records of each configuration; `source_record_id` is the number among all. Without `dtype`
+the library makes 64-bit integers of the signals.
 
 | | train | validation | test |
 |---|---|---|---|
@@ -70,9 +81,16 @@ def write(sources: Sequence[Source], facts: ReleaseManifest, folder: Path) -> No
             for each in dealt:
                 each.result()
     configurations = "".join(dealer.configuration() for dealer in dealers)
-    rows = "\n".join(f"| {dealer.name} | {' | '.join(map(str, dealer.counts.values()))} |" for dealer in dealers)
-    head = _HEAD.format(title=TITLE, configurations=configurations)
+    rows = "\n".join(
+        f"| {dealer.name} | {' | '.join(f'{count:,}' for count in dealer.counts.values())} |" for dealer in dealers
+    )
+    head = _HEAD.format(title=TITLE, size=size_category(facts.datasets["all"].records), configurations=configurations)
     write_readme(folder, facts, _README.format(rows=rows), head)
+
+
+def size_category(records: int) -> str:
+    """Of so many records, in the Hub's words."""
+    return next((words for most, words in _SIZES.items() if records < most), "1B<n<10B")
 
 
 class Dealer:

@@ -35,7 +35,9 @@ this release's own measurement, of which `measurements.parquet` has all columns.
 `patid` is the number under which the record was generated, and the name of its .asc file: join by it, not by position.
 The original has 788 columns; here are the {columns} of the same quantities. Milliseconds, 1/min, degrees and µV; empty
 where it could not be measured. `sl_CODE` says whether the record has the statement with that library code of 12SL,
-`numcodes` how many it has, `ecgcategory` the verdict in MUSE's words.
+`numcodes` how many it has, `ecgcategory` the verdict in MUSE's words. These are our rules under 12SL's codes
+(`statements.csv` of the release), **not the same quantities**: sinus arrhythmia, `sl_251`, for example, is far rarer
+here. P amplitudes are left out, as of a biphasic P 12SL measures another phase.
 
 Both files are divided by commas (`,`), where one of the original's was by semicolons (`;`): a program that reads
 `pulse2pulse_150k_ground_truth.csv` with `sep=";"` has to be told. The counts in the names are the original's.

@@ -60,7 +60,7 @@ def test_a_cluster_on_which_no_worker_starts_is_one_clear_error(
     started = time.monotonic()
     with pytest.raises(EngineError, match=r"^no worker is left: FileNotFoundError: checkpoint\.pt\. Mend that and"):
         build(tmp_path / "d", engine="ray", workers=2, records=96, shard_records=32)
-    assert time.monotonic() - started < 45
+    assert time.monotonic() - started < 120  # not as long as a worker is waited for, once for each that did not start
     assert caplog.text.count("worker did not start: reason=FileNotFoundError: checkpoint.pt") == 6
 
 

@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a path need not be text
     options = _parser().parse_args(arguments)
     return one_line(
-        "ecg-foundry", lambda: int(options.run(options)), debug=options.debug, goes_on=options.run is _build
+        "ecg-foundry", lambda: int(options.run(options)), debug=options.debug, goes_on=options.run in {_build, _publish}
     )
 
 

@@ -633,3 +633,17 @@ def test_hugging_face(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "wrong-token" not in str(told.value)
     server.shutdown()
     server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"), [("hf_SENTINEL\n", False), ("hf_SENT INEL", True), ("hf_SENTINEL\u00e9", True)]
+)
+def test_a_hub_token_that_no_header_can_hold_is_not_shown(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, given: str, *, shown: bool
+) -> None:
+    """A line break around it is taken off; with anything else inside it is refused before a library sees it."""
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(FoundryError) as caught:
+        publish(finished, "hf://datasets/user/name", token=SecretStr(given), dry_run=True)
+    assert "SENT" not in str(caught.value)
+    assert ("special character" in str(caught.value)) is shown

@@ -20,7 +20,7 @@ from pipeline.release.checksums import CHECKSUMS
 
 __all__ = ["Plan", "PublishError", "Step", "open_target", "publish"]
 
-TOKEN_VARIABLE = "OSF_TOKEN"  # noqa: S105 - the name of one
+TOKEN_VARIABLE, HUB_VARIABLE = "OSF_TOKEN", "HF_TOKEN"
 
 
 def publish(
@@ -109,8 +109,19 @@ def _osf_token(given: SecretStr | None) -> SecretStr:
             f"there is no OSF token. Make one with osf.full_write at https://osf.io/settings/tokens and set "
             f"{TOKEN_VARIABLE} to it"
         )
-    if re.fullmatch("[!-~]+", token) is None:  # a header cannot hold it, and the refusal would show it
-        raise InputError(f"the OSF token has a space or a special character inside. Set {TOKEN_VARIABLE} to it alone")
+    return _checked(token, TOKEN_VARIABLE)
+
+
+def _hub_token(given: SecretStr | None) -> SecretStr | None:
+    """The Hub's token, if there is one; else its library looks for a login of its own."""
+    token = (given.get_secret_value() if given else os.environ.get(HUB_VARIABLE, "")).strip()
+    return _checked(token, HUB_VARIABLE) if token else None
+
+
+def _checked(token: str, variable: str) -> SecretStr:
+    """A token that a header can hold: the refusal of another one would show it."""
+    if re.fullmatch("[!-~]+", token) is None:
+        raise InputError(f"the token has a space or a special character inside. Set {variable} to it alone")
     return SecretStr(token)
 
 
@@ -123,6 +134,6 @@ def _with_library(to: str, token: SecretStr | None) -> Target:
             return S3Target(to)
         from pipeline.publish.hugging_face import HuggingFaceTarget  # noqa: PLC0415
 
-        return HuggingFaceTarget(to, token)
+        return HuggingFaceTarget(to, _hub_token(token))
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is missing. Run: pip install 'ecg-foundry[publish]'") from error

@@ -1,5 +1,6 @@
 """Where a command ends: whatever ends it becomes one line and an exit status."""
 
+import io
 import logging
 import os
 import signal
@@ -26,6 +27,8 @@ def one_line(program: str, command: Callable[[], int], *, debug: bool = False, g
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the caller, and a data file would take its number
             setattr(sys, name, _nowhere())
+    if isinstance(getattr(sys.stdout, "buffer", None), io.RawIOBase):  # PYTHONUNBUFFERED: a flush would never fail
+        sys.stdout = os.fdopen(sys.stdout.fileno(), "w", 1, sys.stdout.encoding, sys.stdout.errors, closefd=False)
     screen = logging.StreamHandler()
     screen.setLevel(logging.WARNING)  # whatever a log file takes besides
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING, handlers=[screen])

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Never
@@ -11,17 +11,20 @@ from typing import Never
 from tqdm import tqdm
 
 from pipeline.dataset import Dataset, open_dataset
-from pipeline.engines import Engine, check_engine, make_engine
+from pipeline.engines import DEFAULT_CREW, Crew, Engine, check_engine, make_engine
 from pipeline.errors import WorkerError
 from pipeline.finalise import finalise
-from pipeline.folder import check_folder, locked, make_dataset_folder, prepare
+from pipeline.folder import check_folder, make_dataset_folder, prepare
 from pipeline.logs import log_event
 from pipeline.progress import progress_bar
 from pipeline.remaining import Remaining, check_disk, find_remaining
 from pipeline.second_opinion import DEFAULT_SHARE, check_share
 from pipeline.shards import Shard
+from pipeline.store.failures import note_failure
 from pipeline.store.files import remove, writing
+from pipeline.store.lease import locked
 from pipeline.store.ledger import LEDGER, LedgerEntry, Plan, entry_file
+from pipeline.store.place import BucketPath, Place
 from pipeline.timings import Timings
 from pipeline.worker import Job
 
@@ -31,6 +34,19 @@ HOPELESS = 3
 """When so many shards have failed every time before the first was made, nothing works, and the others are not tried."""
 
 _log = logging.getLogger(__name__)
+
+
+class FailedShardsError(WorkerError):
+    """Shards that failed every time, each with the reason of the last."""
+
+    def __init__(self, failed: Mapping[Shard, WorkerError]) -> None:
+        self.failed = failed
+        named = "; ".join(
+            f"{shard.name} (records {shard.start} to {shard.stop - 1}): {error}" for shard, error in failed.items()
+        )
+        super().__init__(
+            f"{len(failed)} shard(s) could not be made: {named}. The others are kept; run the same build again"
+        )
 
 
 @dataclass(frozen=True)
@@ -91,12 +107,11 @@ class Built:
 
 
 def build_dataset(
-    out: Path,
+    out: Place,
     plan: Plan,
     checkpoint: Path | None = None,
+    crew: Crew = DEFAULT_CREW,
     *,
-    engine: str = "ray",
-    workers: int | None = None,
     second_opinion: float = DEFAULT_SHARE,
     make: "Callable[[Build, Engine], None] | None" = None,
 ) -> Built:
@@ -106,22 +121,21 @@ def build_dataset(
         out: the dataset's folder.
         plan: what it is going to hold.
         checkpoint: the generator's checkpoint; None for the published one.
-        engine: `ray` or `serial`.
-        workers: how many; None for one a core. Where there are GPUs, the workers share them.
+        crew: who makes the shards; Ray actors, one a core, unless it says otherwise.
         second_opinion: share of the records whose heart rate neurokit2 measures as well, from 0 to 1. It changes no
             signal and no measurement, and so is no part of the plan.
         make: drives the engine over the pending shards; `make_shards` unless a scheduler does it its own way.
 
     Raises:
         DatasetError: when the folder is foreign, of another recipe, in use or cannot be written.
-        WorkerError: names the shards that failed every time; the others are kept.
+        FailedShardsError: names the shards that failed every time; the others are kept.
     """
-    check_engine(engine, workers)
+    check_engine(crew)
     with open_build(out, plan, checkpoint, second_opinion=second_opinion) as build:
         if build.pending:
             with ExitStack() as running:
                 with build.timings.phase("start"):
-                    started = running.enter_context(make_engine(engine, build.job, workers))
+                    started = running.enter_context(make_engine(crew, build.job))
                 with build.timings.phase("make"):
                     (make or make_shards)(build, started)
                 build.timings.workers = started.workers
@@ -130,7 +144,7 @@ def build_dataset(
 
 @contextmanager
 def open_build(
-    out: Path,
+    out: Place,
     plan: Plan,
     checkpoint: Path | None = None,
     *,
@@ -152,6 +166,8 @@ def open_build(
     """
     check_share(second_opinion)
     folder = out.absolute()
+    if isinstance(folder, BucketPath):
+        folder.check()
     check_folder(folder, plan)
     if not (folder / LEDGER).exists():
         check_disk(folder, plan, Remaining(plan.shards()))
@@ -173,7 +189,7 @@ def make_shards(build: Build, engine: Engine) -> None:
     """Make every pending shard; one that fails is tried again, and does not keep the others from being made.
 
     Raises:
-        WorkerError: names the shards that failed every time.
+        FailedShardsError: names the shards that failed every time.
     """
     with ThreadPoolExecutor(engine.slots) as threads:
         futures = {threads.submit(_attempt, engine, shard): shard for shard in build.pending}
@@ -194,7 +210,7 @@ def settle(build: Build, outcomes: Iterable[tuple[Shard, LedgerEntry | BaseExcep
         outcomes: shards in the order of their ends, each with its entry or with what made it fail for good.
 
     Raises:
-        WorkerError: when all have ended, names the shards that failed every time; at once when nothing else happens.
+        FailedShardsError: when all have ended, names those that failed every time; at once when nothing else happens.
         BaseException: at once, whatever else made a shard fail.
     """
     failed: dict[Shard, WorkerError] = {}
@@ -203,6 +219,9 @@ def settle(build: Build, outcomes: Iterable[tuple[Shard, LedgerEntry | BaseExcep
         for shard, outcome in outcomes:
             if isinstance(outcome, WorkerError):
                 failed[shard] = outcome
+                log_event(_log, logging.ERROR, "shard failed for good", shard=shard.name, reason=str(outcome))
+                with suppress(OSError):  # it is only told to whoever asks for the status
+                    note_failure(build.job.folder, shard, outcome)
                 if len(failed) == HOPELESS and not made:
                     break
             elif isinstance(outcome, BaseException):
@@ -213,7 +232,7 @@ def settle(build: Build, outcomes: Iterable[tuple[Shard, LedgerEntry | BaseExcep
                 build.timings.add_shard(len(shard), outcome.seconds)
                 bar.update(len(shard))
     if failed:
-        raise _failed_shards(failed) from next(iter(failed.values()))
+        raise FailedShardsError(failed) from next(iter(failed.values()))
 
 
 def _log_made(shard: Shard, entry: LedgerEntry) -> None:
@@ -227,18 +246,6 @@ def _log_made(shard: Shard, entry: LedgerEntry) -> None:
         seconds=entry.seconds,
         verdicts=entry.verdicts,
         device=entry.device,
-    )
-
-
-def _failed_shards(failed: Mapping[Shard, WorkerError]) -> WorkerError:
-    """One error for all shards that failed every time."""
-    for shard, error in failed.items():
-        log_event(_log, logging.ERROR, "shard failed for good", shard=shard.name, reason=str(error))
-    named = "; ".join(
-        f"{shard.name} (records {shard.start} to {shard.stop - 1}): {error}" for shard, error in failed.items()
-    )
-    return WorkerError(
-        f"{len(failed)} shard(s) could not be made: {named}. The others are kept; run the same build again"
     )
 
 

@@ -1,20 +1,32 @@
 """The command line: a thin verb a command."""
 
 import argparse
-import os
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from pipeline.arguments import (
+    add_build_arguments,
+    add_doctor_arguments,
+    add_release_arguments,
+    add_status_arguments,
+    crew_of,
+    log_file,
+    place,
+    recipe_fields,
+)
 from pipeline.boundary import one_line
 from pipeline.errors import DatasetError, InputError, RecipeError
 from pipeline.logs import logging_to
-from pipeline.second_opinion import DEFAULT_SHARE
-from pipeline.shards import DEFAULT_SHARD_RECORDS
 
-DEFAULT_OUT = Path("dataset")
+if TYPE_CHECKING:
+    from pipeline.damage import Problem
+    from pipeline.dataset import Dataset
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     measure.set_defaults(run=_measure)
 
     verify = commands.add_parser("verify", help="check every file, row and signal of a dataset or a release")
-    verify.add_argument("dataset", type=Path, help="dataset, or the folder of a release")
+    verify.add_argument("dataset", type=place, help="dataset, or the folder of a release")
     verify.add_argument(
         "--regenerate",
         type=int,
@@ -75,13 +87,13 @@ def _parser() -> argparse.ArgumentParser:
     regenerate = commands.add_parser(
         "regenerate", help="make one record again alone and compare it with the stored one"
     )
-    regenerate.add_argument("dataset", type=Path)
+    regenerate.add_argument("dataset", type=place)
     regenerate.add_argument("--record", type=int, required=True, help="its record_id")
     regenerate.add_argument("--checkpoint", type=Path, help="the checkpoint, where it is not the published one")
     regenerate.set_defaults(run=_regenerate)
 
     show = commands.add_parser("show", help="draw one record on ECG paper, 25 mm/s and 10 mm/mV")
-    show.add_argument("dataset", type=Path)
+    show.add_argument("dataset", type=place)
     show.add_argument("--record", type=int, required=True, help="its record_id")
     show.add_argument("--out", type=Path, required=True, metavar="ECG.png", help="picture to write")
     show.set_defaults(run=_show)
@@ -89,14 +101,14 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser(
         "report", help="compare a dataset with the paper's figures: text here, Markdown, JSON and figures in a folder"
     )
-    report.add_argument("dataset", type=Path, help="dataset, or the folder `normal` in one")
+    report.add_argument("dataset", type=place, help="dataset, or the folder `normal` in one")
     report.add_argument(
         "--out", type=Path, metavar="FOLDER", help="folder to write (default DATASET-report beside the dataset)"
     )
     report.set_defaults(run=_report)
 
     release = commands.add_parser("release", help="package a dataset and its normal subset for other people")
-    release.add_argument("dataset", type=Path, help="finished dataset; it is checked wholly first")
+    release.add_argument("dataset", type=place, help="finished dataset; it is checked wholly first")
     add_release_arguments(release)
     release.set_defaults(run=_release)
 
@@ -104,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
         "publish",
         help="send a release to OSF, a folder, a bucket or the Hugging Face Hub; the same command goes on where it was",
     )
-    publish.add_argument("release", type=Path, metavar="REL", help="folder of a release; every file is hashed first")
+    publish.add_argument("release", type=place, metavar="REL", help="folder of a release; every file is hashed first")
     publish.add_argument(
         "--to",
         required=True,
@@ -114,94 +126,15 @@ def _parser() -> argparse.ArgumentParser:
     publish.add_argument("--node", metavar="ID", help="OSF project or component, as in osf.io/abc12")
     publish.add_argument("--dry-run", action="store_true", help="list what would be sent, and send nothing")
     publish.set_defaults(run=_publish)
+
+    status = commands.add_parser("status", help="how far a build is, from its ledger alone")
+    add_status_arguments(status)
+    status.set_defaults(run=_status)
+
+    doctor = commands.add_parser("doctor", help="check this machine, and the services that a build would use")
+    add_doctor_arguments(doctor)
+    doctor.set_defaults(run=_doctor)
     return parser
-
-
-def add_release_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of a release, for this command line and for the flow's."""
-    parser.add_argument(
-        "--out", type=Path, metavar="REL", help="folder to write (default DATASET-release/VERSION beside the dataset)"
-    )
-    parser.add_argument(
-        "--version", help="three numbers (default 1.0.0, or the next minor one of those in DATASET-release)"
-    )
-    parser.add_argument(
-        "--with",
-        dest="exports",
-        type=lambda names: names.split(","),
-        default=[],
-        metavar="NAMES",
-        help="further formats, with commas between: asc, csv, wfdb, hdf5, ecgbench, huggingface",
-    )
-    parser.add_argument(
-        "--reference",
-        type=Path,
-        metavar="TABLE.parquet",
-        help="measurements of real ECGs, written by `measure`, to compare distributions with",
-    )
-
-
-def add_build_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of a build, for this command line and for the flow's."""
-    parser.add_argument(
-        "--records", type=int, help="ECGs to generate (default 2000); more on a finished folder extend it"
-    )
-    parser.add_argument("--seed", type=int, help="seed of the noise (default 0)")
-    parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="dataset folder (default %(default)s)")
-    parser.add_argument("--engine", choices=("ray", "serial"), default="ray", help="who works (default %(default)s)")
-    parser.add_argument("--workers", type=int, help="Ray actors (default: one a core; they share the GPUs, if any)")
-    parser.add_argument(
-        "--shard-records",
-        type=int,
-        default=DEFAULT_SHARD_RECORDS,
-        help="records a shard (default %(default)s)",
-    )
-    parser.add_argument("--checkpoint", type=Path, help="Pulse2Pulse checkpoint file (default: the published one)")
-    parser.add_argument("--recipe", type=Path, help="JSON file with recipe fields, or a dataset.json to make again")
-    parser.add_argument(
-        "--release",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="package a release as well, into OUT-release/VERSION, unless it is there already (default yes)",
-    )
-    parser.add_argument(
-        "--second-opinion",
-        type=float,
-        default=DEFAULT_SHARE,
-        metavar="SHARE",
-        help="share of the records whose heart rate neurokit2 measures as well, 0 to 1 (default %(default)s; 0: none); "
-        "a finished folder with fewer is finished again, one with more is complete",
-    )
-    parser.add_argument(
-        "--log", type=Path, metavar="FILE.jsonl", help="append what happens to this file, one JSON object a shard"
-    )
-
-
-def recipe_fields(options: argparse.Namespace) -> dict[str, object]:
-    """The recipe that a command line asks for: the file's fields, then the flags'."""
-    fields: dict[str, object] = {}
-    if options.recipe is not None:
-        from pipeline.recipe import read_recipe_file
-
-        fields |= read_recipe_file(options.recipe)
-    return fields | {name: getattr(options, name) for name in ("records", "seed") if getattr(options, name) is not None}
-
-
-def log_file(options: argparse.Namespace) -> Path | None:
-    """The file that `--log` names, which must not lie in the dataset.
-
-    Raises:
-        InputError: when it does, or cannot be written.
-    """
-    from pipeline.dataset import check_output
-
-    if options.log is not None:
-        log, out = (Path(os.path.realpath(path)) for path in (options.log, options.out))
-        if out in (log, *log.parents):
-            raise InputError(f"{options.log} would lie in the dataset, as damage. Choose another file for --log")
-        check_output(options.log, options.out)
-    file: Path | None = options.log
-    return file
 
 
 def _build(options: argparse.Namespace) -> int:
@@ -215,8 +148,7 @@ def _build(options: argparse.Namespace) -> int:
             options.out,
             plan,
             options.checkpoint,
-            engine=options.engine,
-            workers=options.workers,
+            crew_of(options),
             second_opinion=options.second_opinion,
         )
     print(summarise(built.dataset, complete=built.complete))
@@ -269,25 +201,39 @@ def _measure(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     from pipeline.dataset import open_dataset
-    from pipeline.regenerate import Regenerator, draw_sample
+    from pipeline.release.place import on_disk
     from pipeline.release.released import is_release, open_release
     from pipeline.release.verify import verify_release
     from pipeline.verify import verify
 
     if options.regenerate is None and (options.sample_seed is not None or options.checkpoint is not None):
         raise RecipeError("--sample-seed and --checkpoint are of the records that --regenerate N makes again. Give it")
-    released = is_release(options.dataset)
-    dataset = open_release(options.dataset) if released else open_dataset(options.dataset)
+    if is_release(options.dataset):
+        as_said = "as it says, its metadata valid by each standard's own validator"
+        with on_disk(options.dataset) as folder:
+            return _check(options, open_release(folder), lambda: verify_release(folder), as_said, "Get it again")
+    dataset = open_dataset(options.dataset)
+    remedy = "Run its build again to make exactly those parts again"
+    return _check(options, dataset, lambda: verify(dataset), "as in its manifest", remedy)
+
+
+def _check(
+    options: argparse.Namespace,
+    dataset: "Dataset",
+    verify: "Callable[[], Sequence[Problem | str]]",
+    as_said: str,
+    remedy: str,
+) -> int:
+    from pipeline.regenerate import Regenerator, draw_sample
+
     if options.regenerate is not None:  # what cannot work is refused before minutes of reading
         sample, seed = draw_sample(dataset, options.regenerate, options.sample_seed)
         regenerator = Regenerator(dataset, options.checkpoint)
-    problems = verify_release(options.dataset) if released else verify(dataset)
+    problems = verify()
     for problem in problems:
         print(problem)
     if problems:
-        remedy = "Get it again" if released else "Run its build again to make exactly those parts again"
         raise DatasetError(f"{options.dataset} is damaged in {len(problems)} places. {remedy}")
-    as_said = "as it says, its metadata valid by each standard's own validator" if released else "as in its manifest"
     print(f"{options.dataset}: {len(dataset):,} records, every file, row and signal {as_said}")
     if options.regenerate is not None:
         print(f"{len(sample):,} of {len(dataset):,} records drawn, with --sample-seed {seed}, to be made again")
@@ -324,6 +270,25 @@ def _report(options: argparse.Namespace) -> int:
 
     print(make_report(open_dataset(options.dataset), options.out))
     return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    from pipeline.status import look, watch
+
+    watched = options.watch is not None
+    for status in watch(options.dataset, options.watch) if watched else [look(options.dataset)]:
+        short = watched and status.state != "finished"
+        print(status.json() if options.json else status.line() if short else status.text(), flush=True)
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from pipeline.doctor.examination import examine
+
+    findings = examine(options.out, options.records, options.checkpoint, options.ray_address)
+    lines = [json.dumps([asdict(finding) for finding in findings])] if options.json else map(str, findings)
+    print("\n".join(lines))
+    return 1 if any(finding.verdict == "fault" for finding in findings) else 0
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +19,7 @@ from pipeline.progress import tracked
 from pipeline.shards import Shard, plan_shards
 from pipeline.store.files import all_files, content_entry, file_entry, read_verified
 from pipeline.store.ledger import part_file, shard_files
+from pipeline.store.place import Place
 from pipeline.store.signals import metadata_files, read_signals, shard_file
 from pipeline.store.tables import MEASUREMENTS, parse_table, read_table
 from pipeline.store.threads import in_threads
@@ -53,7 +53,7 @@ def named_records(records: Sequence[int]) -> str:
     return f" (record{'' if len(records) == 1 else 's'} {named}{more})"
 
 
-def damaged_files(folder: Path, manifest: Manifest) -> Iterator[Problem]:
+def damaged_files(folder: Place, manifest: Manifest) -> Iterator[Problem]:
     """Files that are missing, altered, or unknown to the manifest."""
     present = {path.relative_to(folder).as_posix(): path for path in all_files(folder)}
     present.pop(MANIFEST, None)
@@ -119,7 +119,7 @@ class Damage:
     def _shards(self, copy: str) -> list[Shard]:
         return plan_shards(self._count(copy), self._manifest.shard_records)
 
-    def _damaged_rows(self, path: Path, copy: str) -> Sequence[int]:
+    def _damaged_rows(self, path: Place, copy: str) -> Sequence[int]:
         rows = self._rows(copy)
         return range(self._count(copy)) if rows is None else _differing_rows(path, rows)
 
@@ -159,14 +159,14 @@ def _range(shard: Shard) -> range:
     return range(shard.start, shard.stop)
 
 
-def _signal_hash(folder: Path, record: int) -> str | None:
+def _signal_hash(folder: Place, record: int) -> str | None:
     try:
         return signal_sha256(read_signals(folder, record, record + 1))[0]
     except DatasetError:
         return None
 
 
-def _differing_rows(path: Path, expected: pa.Table) -> Sequence[int]:
+def _differing_rows(path: Place, expected: pa.Table) -> Sequence[int]:
     """Rows of a table that do not say what they should, by place; all where it cannot be read."""
     everything = range(expected.num_rows)
     try:

@@ -17,6 +17,7 @@ from pipeline.shards import MOST_SHARDS
 from pipeline.store.documents import Document, Sha256, ShardRecords, Words, read_document
 from pipeline.store.files import FileEntry
 from pipeline.store.ledger import Plan, plan_file
+from pipeline.store.place import BucketPath, Place, place_of
 from pipeline.store.signals import SIGNALS, open_signals, read_signals
 from pipeline.store.tables import MEASUREMENTS, count_values, read_table
 
@@ -105,7 +106,7 @@ def plan_of(manifest: Manifest) -> Plan:
 class Dataset:
     """A finished dataset, or a subset of one, opened for reading."""
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
+    def __init__(self, folder: Place, manifest: Manifest) -> None:
         self.folder = folder
         self.manifest = manifest
 
@@ -167,16 +168,18 @@ class Dataset:
         return int(number)
 
 
-def open_dataset(url: str | Path) -> Dataset:
+def open_dataset(url: str | Place) -> Dataset:
     """Open a finished dataset folder, or the `normal` folder inside one.
 
     Args:
-        url: the folder.
+        url: the folder, or its address in a bucket, such as `s3://bucket/prefix`.
 
     Raises:
         DatasetError: when it holds no finished dataset.
     """
-    folder = Path(url)
+    folder = place_of(url)
+    if isinstance(folder, BucketPath):
+        folder.check()
     try:
         finished, unfinished = (folder / MANIFEST).is_file(), plan_file(folder).is_file()
     except OSError as error:
@@ -188,7 +191,7 @@ def open_dataset(url: str | Path) -> Dataset:
     return Dataset(folder, read_document(folder / MANIFEST, Manifest))
 
 
-def check_output(out: Path, source: Path) -> None:
+def check_output(out: Path, source: Place) -> None:
     """Refuse to write a single file where it would harm what is there.
 
     Args:
@@ -199,7 +202,8 @@ def check_output(out: Path, source: Path) -> None:
         InputError: names what is in the way.
     """
     path = out.absolute()
-    real, given = (Path(os.path.realpath(each)) for each in (out, source))  # `resolve` has its own error for a loop
+    real = Path(os.path.realpath(out))  # `resolve` has its own error for a loop
+    given = source if isinstance(source, BucketPath) else Path(os.path.realpath(source))
     remedy = "Choose another place for the output"
     try:
         path.exists()
@@ -209,12 +213,14 @@ def check_output(out: Path, source: Path) -> None:
         raise InputError(f"{path.parent} is no folder. Make it, or choose another place for the output")
     if os.path.lexists(path) and not path.is_file():
         raise InputError(f"{path} is there and is no file. {remedy}")
-    if path.exists() and ((source.exists() and path.samefile(source)) or given in real.parents):
+    if path.exists() and (
+        (isinstance(source, Path) and source.exists() and path.samefile(source)) or given in real.parents
+    ):
         raise InputError(f"{path} is part of the input. {remedy}")
     check_outside(path)
 
 
-def check_outside(out: Path) -> None:
+def check_outside(out: Place) -> None:
     """Refuse to write anything into a dataset.
 
     Args:
@@ -223,7 +229,8 @@ def check_outside(out: Path) -> None:
     Raises:
         InputError: names the dataset that is above it.
     """
-    for parent in Path(os.path.realpath(out)).parents:
+    real = out if isinstance(out, BucketPath) else Path(os.path.realpath(out))
+    for parent in [parent for parent in real.parents if len(parent.parts) > 1]:
         if plan_file(parent).exists() or ((parent / MANIFEST).exists() and (parent / SIGNALS).exists()):
             raise InputError(
                 f"{parent} is a dataset, in which a foreign file is damage. Choose another place for the output"

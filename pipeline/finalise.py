@@ -4,7 +4,6 @@ import platform
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +19,7 @@ from pipeline.shards import Shard
 from pipeline.store.documents import write_document
 from pipeline.store.files import FileEntry, all_files, file_entry, folder_entries, is_temporary, read_verified, remove
 from pipeline.store.ledger import LEDGER, LedgerEntry, Plan, entry_file, part_file, read_entry
+from pipeline.store.place import Place
 from pipeline.store.signals import SIGNALS, remove_unfinished, shard_file
 from pipeline.store.tables import MEASUREMENTS, parse_table, read_table, write_table
 from pipeline.store.threads import in_threads
@@ -29,7 +29,7 @@ _LIBRARIES = ("numpy", "pyarrow", "scipy", "torch", "zarr", "numcodecs")
 
 
 def finalise(
-    folder: Path,
+    folder: Place,
     plan: Plan,
     *,
     second_opinion: float,
@@ -79,7 +79,7 @@ def finalise(
     return manifest
 
 
-def _all_entries(folder: Path, plan: Plan) -> dict[Shard, LedgerEntry]:
+def _all_entries(folder: Place, plan: Plan) -> dict[Shard, LedgerEntry]:
     """The entry of every shard; files are checked against them where they are read."""
     shards = plan.shards()
     entries: dict[Shard, LedgerEntry] = {}
@@ -99,7 +99,7 @@ def _all_entries(folder: Path, plan: Plan) -> dict[Shard, LedgerEntry]:
     return entries
 
 
-def _refuse_foreign_files(folder: Path, plan: Plan) -> None:
+def _refuse_foreign_files(folder: Place, plan: Plan) -> None:
     """Whatever lies among ledger and signals and is not of this plan; a worker late at another may have brought it."""
     known = known_files(folder, plan)
     for path in [*all_files(folder / LEDGER), *all_files(folder / SIGNALS)]:
@@ -107,7 +107,7 @@ def _refuse_foreign_files(folder: Path, plan: Plan) -> None:
             raise DatasetError(f"{path} is no part of the dataset. Run the same build again, which removes it")
 
 
-def _check_remade(folder: Path, entries: Mapping[Shard, LedgerEntry], finished: Manifest) -> None:
+def _check_remade(folder: Place, entries: Mapping[Shard, LedgerEntry], finished: Manifest) -> None:
     """Hash the files of shards that were made again since; those of all others were when they were looked at."""
     for shard, entry in entries.items():
         path = entry_file(folder, shard)
@@ -116,20 +116,20 @@ def _check_remade(folder: Path, entries: Mapping[Shard, LedgerEntry], finished: 
             read_verified(part_file(folder, shard), entry.rows)
 
 
-def _are_as_before(folder: Path, entries: Mapping[Shard, LedgerEntry], finished: Manifest) -> bool:
+def _are_as_before(folder: Place, entries: Mapping[Shard, LedgerEntry], finished: Manifest) -> bool:
     """Whether every shard has the bytes that the finished dataset had."""
     files = _files(folder, entries)
     return all(finished.files.get(path.relative_to(folder).as_posix()) == entry for path, entry in files)
 
 
-def _files(folder: Path, entries: Mapping[Shard, LedgerEntry]) -> Iterator[tuple[Path, FileEntry]]:
+def _files(folder: Place, entries: Mapping[Shard, LedgerEntry]) -> Iterator[tuple[Place, FileEntry]]:
     """What the ledger knows of every shard's files."""
     for shard, entry in entries.items():
         yield shard_file(folder, shard), entry.signals
         yield part_file(folder, shard), entry.rows
 
 
-def _joined_rows(folder: Path, entries: Mapping[Shard, LedgerEntry]) -> pa.Table:
+def _joined_rows(folder: Place, entries: Mapping[Shard, LedgerEntry]) -> pa.Table:
     def rows(shard: Shard) -> pa.Table:
         path = part_file(folder, shard)
         return parse_table(read_verified(path, entries[shard].rows), str(path))
@@ -151,7 +151,7 @@ def _provenance(entries: Mapping[Shard, LedgerEntry]) -> Provenance:
     )
 
 
-def _manifest_files(folder: Path, entries: Mapping[Shard, LedgerEntry], normal: Manifest) -> dict[str, FileEntry]:
+def _manifest_files(folder: Place, entries: Mapping[Shard, LedgerEntry], normal: Manifest) -> dict[str, FileEntry]:
     """The entries of every file but the manifest; what was hashed when it was checked or written is not read again."""
     known = dict(_files(folder, entries))
     known |= {folder / NORMAL / name: entry for name, entry in normal.files.items()}

@@ -1,11 +1,6 @@
-"""The output folder: whose it is, whether it is whole, who holds its lock, and that it is ready for workers."""
+"""The output folder: whose it is, whether it is whole, and that it is ready for workers."""
 
-import fcntl
 import logging
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 from pipeline.dataset import MANIFEST, Manifest, check_outside, open_dataset, plan_of
 from pipeline.errors import DatasetError
@@ -13,8 +8,10 @@ from pipeline.logs import log_event
 from pipeline.normal import NORMAL
 from pipeline.second_opinion import SECOND_OPINION
 from pipeline.store.documents import read_document, write_document
+from pipeline.store.failures import SUFFIX as FAILURE
 from pipeline.store.files import fsync, is_temporary, make_folders, remove, remove_strays, updating, writing
 from pipeline.store.ledger import LEDGER, Plan, known_entry, plan_file, shard_files
+from pipeline.store.place import BucketPath, Place, is_there
 from pipeline.store.signals import SIGNALS, create_signals, metadata_files, remove_unfinished
 from pipeline.store.tables import MEASUREMENTS
 
@@ -24,7 +21,7 @@ DERIVED = (MEASUREMENTS, SECOND_OPINION, NORMAL)
 _log = logging.getLogger(__name__)
 
 
-def finished_manifest(folder: Path, plan: Plan) -> Manifest | None:
+def finished_manifest(folder: Place, plan: Plan) -> Manifest | None:
     """The manifest of the plan's finished dataset, whatever has become of its other files; None where there is none."""
     if not (folder / MANIFEST).exists():
         return None
@@ -36,9 +33,9 @@ def finished_manifest(folder: Path, plan: Plan) -> Manifest | None:
     return manifest if manifest.kind == "dataset" and plan_of(manifest) == plan else None
 
 
-def check_folder(folder: Path, plan: Plan) -> Plan | None:
+def check_folder(folder: Place, plan: Plan) -> Plan | None:
     """The plan of the dataset that is there, if it is one that this plan may finish, repair or extend."""
-    if os.path.lexists(folder) and not folder.is_dir():
+    if is_there(folder) and not folder.is_dir():
         raise DatasetError(f"{folder} is a file, or a link that leads nowhere. Choose a folder for the dataset")
     check_outside(folder)
     existing = _existing_plan(folder, plan)
@@ -49,14 +46,14 @@ def check_folder(folder: Path, plan: Plan) -> Plan | None:
     return existing
 
 
-def _existing_plan(folder: Path, plan: Plan) -> Plan | None:
+def _existing_plan(folder: Place, plan: Plan) -> Plan | None:
     """The plan in the ledger or in the manifest; where both are lost the one asked for, if shards are of it.
 
     Where they are not the same, one of them is another dataset's, and the one that is asked for tells which.
     """
     plans, faults = list[Plan](), list[DatasetError]()
     for path, read in ((plan_file(folder), _plan_in_ledger), (folder / MANIFEST, _plan_in_manifest)):
-        if os.path.lexists(path):
+        if is_there(path):
             try:
                 plans.append(read(folder))
             except DatasetError as error:
@@ -68,18 +65,18 @@ def _existing_plan(folder: Path, plan: Plan) -> Plan | None:
     return plan if faults else None
 
 
-def _plan_in_ledger(folder: Path) -> Plan:
+def _plan_in_ledger(folder: Place) -> Plan:
     return read_document(plan_file(folder), Plan)
 
 
-def _plan_in_manifest(folder: Path) -> Plan:
+def _plan_in_manifest(folder: Place) -> Plan:
     manifest = open_dataset(folder).manifest
     if manifest.kind == "subset":
         raise DatasetError(f"{folder} is the subset of another dataset. Build that one, or into a new folder")
     return plan_of(manifest)
 
 
-def _check_empty(folder: Path) -> None:
+def _check_empty(folder: Place) -> None:
     """Refuse a folder that holds anything but what a build leaves when it is killed at its very start."""
     ours = [path.name for path in (folder / LEDGER).iterdir()] if (folder / LEDGER).is_dir() else []
     foreign = [path.name for path in folder.iterdir() if path.name != LEDGER or path.is_symlink() or path.is_file()]
@@ -90,7 +87,7 @@ def _check_empty(folder: Path) -> None:
         )
 
 
-def _check_same(folder: Path, existing: Plan, plan: Plan) -> None:
+def _check_same(folder: Place, existing: Plan, plan: Plan) -> None:
     theirs, ours = (
         each.model_dump(exclude={"recipe", "sealed_by"}) | each.recipe.lineage() for each in (existing, plan)
     )
@@ -106,8 +103,10 @@ def _check_same(folder: Path, existing: Plan, plan: Plan) -> None:
         )
 
 
-def make_dataset_folder(folder: Path) -> None:
+def make_dataset_folder(folder: Place) -> None:
     """Make the folder and its ledger where they are not there, so that a power cut does not take their names."""
+    if isinstance(folder, BucketPath):  # which needs none
+        return
     missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -116,23 +115,7 @@ def make_dataset_folder(folder: Path) -> None:
         make_folders(folder, folder / LEDGER)
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; the kernel drops it when the process dies, so that none is ever stale."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise DatasetError(
-            f"{folder} is being built by another process. Wait for it, or choose another output folder"
-        ) from error
-    else:
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def prepare(folder: Path, plan: Plan, *, keep_derived: bool) -> None:
+def prepare(folder: Place, plan: Plan, *, keep_derived: bool) -> None:
     """Make the folder ready for workers: what is left over or foreign goes; plan and metadata are as they should be.
 
     Args:
@@ -158,14 +141,15 @@ def prepare(folder: Path, plan: Plan, *, keep_derived: bool) -> None:
                 remove(folder / name)
         known = known_files(folder, plan)
         for stray in [*remove_strays(folder / LEDGER, known), *remove_strays(folder / SIGNALS, known)]:
-            log_event(_log, logging.WARNING, "removed, for it is no part of the dataset", file=str(stray))
-        with updating(folder / LEDGER, whole=False) as temporary:
+            if not stray.name.endswith(FAILURE):
+                log_event(_log, logging.WARNING, "removed, for it is no part of the dataset", file=str(stray))
+        with updating(folder / LEDGER) as temporary:
             temporary.mkdir()
             write_document(temporary / plan_file(folder).name, plan)
         create_signals(folder, plan.recipe.records, plan.shard_records)
 
 
-def known_files(folder: Path, plan: Plan) -> set[Path]:
+def known_files(folder: Place, plan: Plan) -> set[Place]:
     """Every file that ledger and signals of a plan's dataset have."""
     shards = {file for shard in plan.shards() for file in shard_files(folder, shard)}
     return shards | {plan_file(folder)} | metadata_files(folder)

@@ -1,7 +1,6 @@
 """The normal subset: the records with the verdict Normal, as a self-contained dataset of their own."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +10,9 @@ from pipeline.columns import RECORD_ID, SOURCE_RECORD_ID, SUBSET_SCHEMA
 from pipeline.dataset import MANIFEST, Manifest, describe
 from pipeline.shards import Shard
 from pipeline.store.documents import write_document
-from pipeline.store.files import folder_entries, updating
+from pipeline.store.files import folder_entries, rewriting
 from pipeline.store.ledger import LedgerEntry, Plan
+from pipeline.store.place import Place
 from pipeline.store.subset import write_subset
 from pipeline.store.tables import MEASUREMENTS, write_table
 
@@ -20,7 +20,7 @@ NORMAL = "normal"
 
 
 def write_normal_subset(
-    folder: Path, plan: Plan, entries: Mapping[Shard, LedgerEntry], table: pa.Table, source_digest: str
+    folder: Place, plan: Plan, entries: Mapping[Shard, LedgerEntry], table: pa.Table, source_digest: str
 ) -> Manifest:
     """Write `normal/` beside the signals and rows it is taken from, and check all those signals on the way.
 
@@ -41,7 +41,7 @@ def write_normal_subset(
     source = rows[RECORD_ID.name].to_numpy()
     rows = rows.set_column(0, RECORD_ID.name, pa.array(np.arange(len(source))))
     rows = rows.add_column(1, SOURCE_RECORD_ID.name, pa.array(source)).cast(SUBSET_SCHEMA)
-    with updating(folder / NORMAL, whole=True) as subset:
+    with rewriting(folder / NORMAL) as subset:
         subset.mkdir()
         signals = {shard: entry.signals for shard, entry in entries.items()}
         written = write_subset(folder, signals, source, subset, plan.shard_records)

@@ -17,6 +17,7 @@ from pipeline.second_opinion import SECOND_OPINION, count_opinions, sample_size
 from pipeline.shards import Shard
 from pipeline.store.files import bytes_on_disk
 from pipeline.store.ledger import Plan, committed_entry, entry_file, known_entry, part_file
+from pipeline.store.place import BucketPath, Place
 from pipeline.store.signals import shard_file
 from pipeline.store.threads import in_threads
 
@@ -40,7 +41,7 @@ class Remaining:
     """Whether there is nothing to do at all."""
 
 
-def find_remaining(folder: Path, plan: Plan, *, begun: bool, second_opinion: float) -> Remaining:
+def find_remaining(folder: Place, plan: Plan, *, begun: bool, second_opinion: float) -> Remaining:
     """Find out what is left to do, without changing anything.
 
     Args:
@@ -63,14 +64,14 @@ def find_remaining(folder: Path, plan: Plan, *, begun: bool, second_opinion: flo
     return Remaining(pending, frozenset(stale), finished, complete=not damage and not stale)
 
 
-def _uncommitted(folder: Path, plan: Plan) -> list[Shard]:
+def _uncommitted(folder: Place, plan: Plan) -> list[Shard]:
     shards = plan.shards()
     looked_at = tracked(shards, "checking shards", "shards")
     entries = in_threads(lambda shard: committed_entry(folder, plan, shard), looked_at)
     return [shard for shard, entry in zip(shards, entries, strict=True) if entry is None]
 
 
-def _is_damaged(folder: Path, plan: Plan, shard: Shard, finished: Manifest, damaged: Collection[str]) -> bool:
+def _is_damaged(folder: Place, plan: Plan, shard: Shard, finished: Manifest, damaged: Collection[str]) -> bool:
     """Whether a shard has to be made again. An entry alone may be another: that of a repair that was interrupted."""
     paths = shard_file(folder, shard), part_file(folder, shard), entry_file(folder, shard)
     signals, rows, entry = (path.relative_to(folder).as_posix() for path in paths)
@@ -82,12 +83,14 @@ def _is_damaged(folder: Path, plan: Plan, shard: Shard, finished: Manifest, dama
     return known is None or (known.signals, known.rows) != (finished.files.get(signals), finished.files.get(rows))
 
 
-def check_disk(folder: Path, plan: Plan, remaining: Remaining) -> None:
+def check_disk(folder: Place, plan: Plan, remaining: Remaining) -> None:
     """Refuse what would not fit: signals and rows, and the normal subset, which is at most as large.
 
     Raises:
         DatasetError: says what is free and what may be needed.
     """
+    if isinstance(folder, BucketPath):  # which has no bounds that could be asked for
+        return
     where = next(parent for parent in (folder, *folder.parents) if parent.exists())
     records = plan.recipe.records
     needed = (sum(map(len, remaining.pending)) + (NORMAL in remaining.stale) * records) * BYTES_PER_RECORD

@@ -3,7 +3,6 @@
 import logging
 import math
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from pipeline.errors import RecipeError
 from pipeline.leads import SAMPLING_RATE_HZ, STORED_LEADS
 from pipeline.progress import tracked
 from pipeline.store.files import remove
+from pipeline.store.place import Place
 from pipeline.store.signals import open_signals
 from pipeline.store.tables import read_table, write_table
 
@@ -73,7 +73,7 @@ def _exact(share: float) -> Fraction:
     return Fraction(str(share))
 
 
-def count_opinions(folder: Path) -> int:
+def count_opinions(folder: Place) -> int:
     """How many records of a finished dataset have a second opinion.
 
     Raises:
@@ -83,7 +83,7 @@ def count_opinions(folder: Path) -> int:
     return int(read_table(path, ["record_id"]).num_rows) if path.is_file() else 0
 
 
-def read_second_opinion(folder: Path) -> pa.Table | None:
+def read_second_opinion(folder: Place) -> pa.Table | None:
     """The second opinion of a dataset, a row a sampled record; None where there is none.
 
     Raises:
@@ -93,7 +93,7 @@ def read_second_opinion(folder: Path) -> pa.Table | None:
     return read_table(path, SECOND_OPINION_SCHEMA.names) if path.is_file() else None
 
 
-def write_second_opinion(folder: Path, table: pa.Table, share: float) -> None:
+def write_second_opinion(folder: Place, table: pa.Table, share: float) -> None:
     """Write `second_opinion.parquet`, our heart rate and neurokit2's, a row a sampled record; for a share of 0 it goes.
 
     Args:

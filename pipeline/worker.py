@@ -24,6 +24,7 @@ from pipeline.rows import with_identity, with_interpretation
 from pipeline.shards import BLOCK, Shard
 from pipeline.store.files import file_entry, writing
 from pipeline.store.ledger import LedgerEntry, Plan, commit, known_entry, part_file
+from pipeline.store.place import Place
 from pipeline.store.sharding import encode_shard
 from pipeline.store.signals import write_shard
 from pipeline.store.tables import count_values, write_part
@@ -34,7 +35,7 @@ from pipeline.timings import timed
 class Job:
     """What a worker has to know; small, so that it can travel."""
 
-    folder: Path
+    folder: Place
     plan: Plan
     checkpoint: Path | None = None
     device: str = "cpu"

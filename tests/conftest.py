@@ -5,13 +5,14 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from pipeline import worker
 from pipeline.build import build_dataset
 from pipeline.dataset import Dataset
+from pipeline.engines import Crew
 from pipeline.generators import Generator, load_generator
 from pipeline.plan import plan_build
 from pipeline.recipe import Recipe
@@ -27,14 +28,14 @@ RECORDINGS = Path(os.environ.get("ECG_FOUNDRY_RECORDINGS", Path(__file__).parent
 def build(
     out: Path,
     *,
-    engine: str = "serial",
+    engine: Literal["ray", "serial"] = "serial",
     workers: int | None = None,
     second_opinion: float = DEFAULT_SHARE,
     **recipe_and_layout: Any,
 ) -> Dataset:
     """Build a dataset the way the command line does, without a release."""
     plan = planned(**recipe_and_layout)
-    return build_dataset(out, plan, engine=engine, workers=workers, second_opinion=second_opinion).dataset
+    return build_dataset(out, plan, crew=Crew(engine, workers), second_opinion=second_opinion).dataset
 
 
 def planned(shard_records: int = DEFAULT_SHARD_RECORDS, checkpoint: Path | None = None, **recipe: Any) -> Plan:
@@ -51,7 +52,9 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 @pytest.fixture(scope="session")
 def release(tmp_path_factory: pytest.TempPathFactory, dataset: Dataset) -> Path:
     """The release of the shared dataset; tests must not change it."""
-    return make_release(dataset, Request(tmp_path_factory.mktemp("shared") / "release", "1.0.0")).folder
+    folder = tmp_path_factory.mktemp("shared") / "release"
+    make_release(dataset, Request(folder, "1.0.0"))
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -79,13 +79,15 @@ class Node:
 class Fault:
     """What goes wrong with the next requests of a method whose path or file has this text in it."""
 
-    kind: Literal["status", "early", "cut", "partial", "lost", "corrupt", "hashless", "slow"]
+    kind: Literal["status", "early", "cut", "partial", "lost", "corrupt", "hashless", "slow", "answer", "drip"]
     on: str = ""
     method: str = "PUT"
     times: int = 1
     status: int = 503
     headers: dict[str, str] = field(default_factory=dict)
     """Of the answer."""
+    content: bytes = b""
+    """In place of the answer's own, of any status; where it drips, of the answer with its head, which never ends."""
 
 
 @dataclass
@@ -120,6 +122,8 @@ class FakeOsf:
         self.requests: list[Request] = []
         self.at_moment: Callable[[], object] = lambda: None
         """Called when a request has come, at each piece of its body, and when it is done and not answered yet."""
+        self.spelling: Callable[[str], str | None] = lambda digest: digest
+        """What is said of a SHA-256."""
         self.busy = 0
         """Requests under way."""
         self.lock = threading.RLock()
@@ -232,11 +236,19 @@ class _Handler(BaseHTTPRequestHandler):
         if self.fault is not None and self.fault.kind == "lost":
             self.close_connection = True
             return
+        if self.fault is not None and self.fault.kind == "answer":
+            status = self.fault.status
         self._reply(status, document)
 
     def _fails_at_once(self) -> bool:
-        if self.fault is None or self.fault.kind not in {"status", "early", "slow"}:
+        if self.fault is None or self.fault.kind not in {"status", "early", "slow", "drip"}:
             return False
+        if self.fault.kind == "drip":
+            self.wfile.write(self.fault.content)
+            while True:  # until nobody is there any more
+                self.wfile.flush()
+                time.sleep(0.01)
+                self.wfile.write(b" ")
         if self.fault.kind == "slow":
             time.sleep(1)
             return False
@@ -249,7 +261,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _reply(self, status: int, document: Json) -> None:
         self.request_.status = status
-        content = json.dumps(document).encode()
+        content = (self.fault.content if self.fault else b"") or json.dumps(document).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
@@ -292,6 +304,9 @@ class _Handler(BaseHTTPRequestHandler):
             if entity.id == identifier and (entity.versions is None) == self.is_folder:
                 return entity
         raise _RefusedError(404, {"code": 404, "message": f"Could not retrieve file or directory {identifier}"})
+
+    def _hashes(self, content: bytes) -> Json:
+        return {"md5": None, "sha256": self.osf.spelling(hashlib.sha256(content).hexdigest())}
 
     def _upload_link(self, node_id: str, path: str) -> str:
         return f"{self.osf.files_host}/v1/resources/{node_id}/providers/osfstorage{path}"
@@ -371,7 +386,7 @@ class _Api(_Handler):
     def _listed(self, node_id: str, entity: Entity) -> Json:
         upload = self._upload_link(node_id, entity.path)
         newest = entity.versions[-1] if entity.versions else None
-        hashes: Json = {"md5": None, "sha256": None} if newest is None else _hashes(newest)
+        hashes: Json = {"md5": None, "sha256": None} if newest is None else self._hashes(newest)
         document: Json = {
             "id": entity.id,
             "type": "files",
@@ -492,16 +507,12 @@ class _WaterButler(_Handler):
             links["new_folder"] = f"{link}?kind=folder"
         else:
             hashless = self.fault is not None and self.fault.kind == "hashless"
-            hashes = {"md5": None, "sha256": None} if hashless else _hashes(entity.versions[-1])
+            hashes = {"md5": None, "sha256": None} if hashless else self._hashes(entity.versions[-1])
             size = len(entity.versions[-1])
             extra = {"guid": None, "version": len(entity.versions), "downloads": 0, "checkout": None, "hashes": hashes}
             attributes |= {"kind": "file", "extra": extra, "size": size, "sizeInt": size}
             links["download"] = link
         return {"id": f"osfstorage{entity.path}", "type": "files", "attributes": attributes, "links": links}
-
-
-def _hashes(content: bytes) -> Json:
-    return {"md5": hashlib.md5(content).hexdigest(), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def make_release(folder: Path, files: dict[str, bytes], version: str = "1.0.0") -> Path:

@@ -22,7 +22,7 @@ from pipeline.build import Build, build_dataset, make_shards
 from pipeline.cli import main
 from pipeline.dataset import Dataset, open_dataset
 from pipeline.digest import digests
-from pipeline.engines import Engine
+from pipeline.engines import Crew, Engine
 from pipeline.engines.ray import _connect
 from pipeline.errors import WorkerError
 from pipeline.shards import BLOCK, Shard
@@ -50,8 +50,7 @@ SLOW = settings(
 class Go:
     """One call of a build, which something may end early."""
 
-    engine: str
-    workers: int | None
+    crew: Crew
     order: tuple[int, ...]
     """In which the shards are begun, by their index."""
     twice: frozenset[int]
@@ -81,12 +80,12 @@ def subsets(largest: int) -> st.SearchStrategy[frozenset[int]]:
     return st.frozensets(st.integers(0, largest), max_size=4)
 
 
-def courses(engines: list[tuple[str, int | None]], most_goes: int) -> st.SearchStrategy[Course]:
-    """Courses by any of the engines, each with its number of workers."""
+def courses(crews: list[Crew], most_goes: int) -> st.SearchStrategy[Course]:
+    """Courses by any of the crews."""
     shards = MOST // BLOCK
     go = st.builds(
-        lambda engine, **rest: Go(engine=engine[0], workers=engine[1], **rest),
-        engine=st.sampled_from(engines),
+        Go,
+        crew=st.sampled_from(crews),
         order=st.permutations(range(shards)).map(tuple),
         twice=subsets(shards),
         never_begun=subsets(2 * shards),
@@ -185,10 +184,10 @@ def follow(course: Course, folder: Path, failures: list[str]) -> Dataset:
 
         try:
             with failing_steps(go.step_fails, failures):
-                build_dataset(folder, plan, engine=go.engine, workers=go.workers, make=make, **options)
+                build_dataset(folder, plan, crew=go.crew, make=make, **options)
         except (Stopped, WorkerError):
             continue  # the next go resumes
-    return build_dataset(folder, plan, engine="serial", **options).dataset
+    return build_dataset(folder, plan, crew=Crew("serial"), **options).dataset
 
 
 class Witness:
@@ -224,12 +223,12 @@ def witness(tmp_path_factory: pytest.TempPathFactory) -> Witness:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     """One Ray cluster of three cores for every build; engines join what they find started."""
-    _connect(3)
+    _connect(Crew(workers=3))
     yield
     ray.shutdown()
 
 
-CALM = Go("serial", None, (3, 2, 1, 0), *(frozenset[int](),) * 3, frozenset(), None)
+CALM = Go(Crew("serial"), (3, 2, 1, 0), *(frozenset[int](),) * 3, frozenset(), None)
 LOST_AND_TWICE = replace(CALM, twice=frozenset(range(4)), answer_lost=frozenset({0, 1, 2}))
 DYING = replace(CALM, step_fails=frozenset({(0, True), (2, True), (3, False), (5, True)}), stopped_after=5)
 
@@ -247,7 +246,7 @@ def test_shards_orders_and_failures_change_nothing(
     @settings(SLOW, max_examples=examples)
     @example(Course(MOST, BLOCK, 0, (LOST_AND_TWICE, DYING)))
     @example(Course(MOST - 1, BLOCK, 50, (DYING, DYING, LOST_AND_TWICE)))
-    @given(courses([("serial", None)], most_goes=3))
+    @given(courses([Crew("serial")], most_goes=3))
     def holds(course: Course) -> None:
         nonlocal builds
         witness.check(follow(course, tmp_path / next(folders), failures))
@@ -265,11 +264,11 @@ def test_shards_orders_and_failures_change_nothing(
 def test_engines_and_workers_change_nothing(witness: Witness, tmp_path: Path, record_property: Record) -> None:
     folders, failures = map(str, range(10**6)), list[str]()
     builds = 0
-    three_workers = replace(LOST_AND_TWICE, engine="ray", workers=3, stopped_after=6)
+    three_workers = replace(LOST_AND_TWICE, crew=Crew(workers=3), stopped_after=6)
 
     @settings(SLOW, max_examples=25)
     @example(Course(MOST, BLOCK, 0, (three_workers,)))
-    @given(courses([("ray", 1), ("ray", 2), ("ray", 3), ("serial", None)], most_goes=2))
+    @given(courses([*(Crew(workers=number) for number in (1, 2, 3)), Crew("serial")], most_goes=2))
     def holds(course: Course) -> None:
         nonlocal builds
         witness.check(follow(course, tmp_path / next(folders), failures))

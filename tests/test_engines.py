@@ -19,7 +19,7 @@ import pytest
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from pipeline.build import ATTEMPTS, make_shards, open_build
-from pipeline.engines import make_engine, shard_error
+from pipeline.engines import Crew, make_engine, shard_error
 from pipeline.engines.ray import RayEngine
 from pipeline.engines.serial import SerialEngine
 from pipeline.errors import DatasetError, EngineError, WorkerError
@@ -35,7 +35,10 @@ SHARDS = [Shard(index, 32 * index, 32 * index + 32) for index in range(8)]
 def test_a_worker_that_does_not_answer_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.engines.ray.PAUSE_SECONDS", 0.01)
     monkeypatch.setattr("pipeline.engines.ray.SECONDS_PER_RECORD", 0.0)
-    with open_build(tmp_path / "d", planned(records=32)) as started, make_engine("ray", started.job, 1) as engine:
+    with (
+        open_build(tmp_path / "d", planned(records=32)) as started,
+        make_engine(Crew(workers=1), started.job) as engine,
+    ):
         with pytest.raises(WorkerError, match="shard-00000 did not answer in time; a new one takes its place"):
             engine.run(started.pending[0])
         monkeypatch.setattr("pipeline.engines.ray.PAUSE_SECONDS", 60)
@@ -195,7 +198,7 @@ def task_error(cause: Exception) -> RayTaskError:
 
 
 def engine_of(workers: int) -> RayEngine:
-    return RayEngine(Job(Path(), planned(records=32)), workers)
+    return RayEngine(Job(Path(), planned(records=32)), Crew(workers=workers))
 
 
 def outcomes(engine: RayEngine, shards: list[Shard]) -> list[object]:

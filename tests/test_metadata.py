@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import json
+import os
 import shutil
 import socket
 import threading
@@ -355,6 +356,30 @@ def test_a_citation_without_a_title_is_named(copy: Path) -> None:
     text = (copy / "CITATION.cff").read_text(encoding="utf-8")
     (copy / "CITATION.cff").write_text(text.replace("\ntitle:", "\nheading:"), encoding="utf-8")
     assert "'title' is a required property" in " ".join(faults(copy, "CITATION.cff"))
+
+
+def test_a_citation_of_few_lines_and_many_values_is_not_unfolded(copy: Path) -> None:
+    lines = [f"a{n}: &a{n} [{', '.join(['x' if n == 0 else f'*a{n - 1}'] * 10)}]" for n in range(10)]
+    with (copy / "CITATION.cff").open("a", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+    assert faults(copy, "CITATION.cff") == ["it has an alias, which no citation needs"]
+
+
+def test_a_document_far_larger_than_ours_is_not_parsed(copy: Path) -> None:
+    (copy / "ro-crate-metadata.json").write_bytes(b"[" + b"[]," * 2_000_000 + b"0]")
+    assert faults(copy, "ro-crate-metadata.json") == ["it is larger than 4096 KiB"]
+
+
+def test_a_document_that_leads_to_a_pipe_is_not_waited_for(copy: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    edit(copy, "provenance.jsonld", lambda it: it.update({"@context": (tmp_path / "pipe").as_uri()}))
+    assert "without devices and pipes" in dict(invalid_metadata(copy))["provenance.jsonld"]
+
+
+def test_a_document_that_keeps_a_validator_busy_is_one_line(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validate, "_MOST_SECONDS", 0.1)
+    with pytest.raises(DatasetError, match=r"busy for more than 0\.1 s"):
+        list(invalid_metadata(release))
 
 
 @pytest.fixture

@@ -1,45 +1,27 @@
 """A release is published whole and checked, or one line says why not, and then not one byte of it was sent."""
 
-import base64
-import hashlib
-import json
-import logging
 import os
 import shutil
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
-from urllib.parse import unquote, urlsplit
 
-import httpx
-import obstore
 import pytest
-from huggingface_hub import constants
-from moto.server import ThreadedMotoServer
-from obstore.store import S3Store
-from pydantic import SecretStr
 
-import pipeline.publish
-from pipeline.errors import DatasetError, FoundryError, InputError, RecipeError
-from pipeline.publish import PublishError, client, open_target, publish, s3
-from pipeline.publish.hugging_face import HuggingFaceTarget
+from pipeline.errors import DatasetError, InputError, RecipeError
+from pipeline.publish import client, open_target, publish
 from pipeline.publish.inventory import read_inventory
-from pipeline.publish.links import api_address, trusted_link
 from pipeline.release.checksums import CHECKSUMS
 from pipeline.store.files import all_files
 from tests.fake_osf import GB, Entity, FakeOsf, Fault, Node, fake_osf, make_release
+from tests.publishing import NODE, TOKEN, expected, refused
 
-TOKEN = "sentinelTokenThatNobodyMaySee"
-NODE = "abc12"
 BIG = "all/signals-000.zarr.zip"
+
+
 CONTENT = {
     "README.md": b"Synthetic. Not for clinical use.",
     BIG: os.urandom(3 << 19),
@@ -78,22 +60,8 @@ def osf() -> Iterator[FakeOsf]:
         yield server
 
 
-def expected(release: Path) -> dict[str, bytes]:
-    return {f"1.0.0/{path.relative_to(release).as_posix()}": path.read_bytes() for path in all_files(release)}
-
-
 def entity(osf: FakeOsf, path: str) -> Entity:
     return dict(osf.nodes[NODE].root.below())[f"1.0.0/{path}"]
-
-
-def refused(release: Path, to: str, *words: str, node: str | None = NODE) -> str:
-    """Publishing ends in one line with these words in it."""
-    with pytest.raises(FoundryError) as told:
-        publish(release, to, node=node)
-    line = str(told.value)
-    assert "\n" not in line
-    assert [word for word in words if word not in line] == []
-    return line
 
 
 def test_a_release_arrives_whole_sealed_last_and_not_twice(finished: Path, osf: FakeOsf) -> None:
@@ -242,16 +210,6 @@ def test_a_node_that_cannot_take_it_is_sent_nothing(
     assert osf.sent == []
 
 
-def test_a_wrong_token_is_sent_nothing(finished: Path, osf: FakeOsf, monkeypatch: pytest.MonkeyPatch) -> None:
-    for token, word in (("wrong", "does not accept the token"), ("  ", "no OSF token"), ("to\nken", "character")):
-        monkeypatch.setenv("OSF_TOKEN", token)
-        assert "ken'" not in refused(finished, osf.api, word, "OSF_TOKEN")
-    monkeypatch.delenv("OSF_TOKEN")
-    refused(finished, osf.api, "no OSF token")
-    assert osf.sent == []
-    publish(finished, osf.api, node=NODE, token=SecretStr(TOKEN), dry_run=True)
-
-
 def test_a_file_of_more_than_5_gb_is_sent_nothing_of(release: Path, osf: FakeOsf) -> None:
     os.truncate(release / BIG, 5 * GB + 1)
     refused(release, osf.api, BIG, "5 GB a file")
@@ -361,103 +319,6 @@ def test_files_of_others_are_left_alone(finished: Path, osf: FakeOsf) -> None:
     assert osf.sent == []
 
 
-API = httpx.URL("https://api.osf.io/v2/")
-
-
-@pytest.mark.parametrize(
-    "link", ["https://files.osf.io/v1/", "https://files.de-1.osf.io/v1/x?kind=file", "nodes/abc12/", "https://OSF.io/"]
-)
-def test_the_token_goes_to_the_domain_of_the_api(link: str) -> None:
-    assert trusted_link(API, link).host.endswith("osf.io")
-
-
-@pytest.mark.parametrize(
-    "link",
-    [
-        "http://files.osf.io/v1/",
-        "https://osf.io.example.org/",
-        "https://evilosf.io/",
-        "https://me@files.osf.io/",
-        "https://files.osf.io@example.org/",
-        "https://127.0.0.1/",
-        "//example.org/v2/",
-        "file:///etc/passwd",
-        "https://[::1/",
-        "https://files.osf.io.:443:1/",
-    ],
-)
-def test_and_nowhere_else(link: str) -> None:
-    with pytest.raises(PublishError, match="not sent there"):
-        trusted_link(API, link)
-    with pytest.raises(PublishError):
-        trusted_link(api_address("http://127.0.0.1:80/v2"), "https://files.osf.io/")
-    with pytest.raises(PublishError):
-        trusted_link(httpx.URL("https://api.org/v2/"), "https://example.org/")
-
-
-def test_hostile_answers_do_not_get_the_token(finished: Path, osf: FakeOsf) -> None:
-    with fake_osf("") as thief:
-        osf.faults = [Fault("status", method="GET", status=302, headers={"Location": thief.api}, times=9)]
-        refused(finished, osf.api, "302")
-        osf.faults = [Fault("status", on="1.0.0", status=307, headers={"Location": thief.files_host}, times=9)]
-        refused(finished, osf.api, "307")
-        assert thief.requests == []
-    osf.requests.clear()
-    osf.faults = []
-    osf.files_host = "http://files.example.org"
-    refused(finished, osf.api, "files.example.org", "The token is not sent there")
-    assert osf.sent == []
-
-
-_TALKATIVE = """
-import logging, sys, traceback
-logging.basicConfig(level=logging.DEBUG, filename=sys.argv[2])
-logging.getLogger().addHandler(logging.StreamHandler())
-from pathlib import Path
-from pipeline.publish import client, publish
-client.FIRST_PAUSE_SECONDS, client.ATTEMPTS = 0.01, 2
-for api in sys.argv[3:]:
-    try:
-        print("it ended", publish(Path(sys.argv[1]), api, node="abc12"))
-    except Exception as error:
-        traceback.print_exc()
-        print("it ended in", repr(error))
-        while error:
-            print(vars(error), error.args)
-            error = error.__cause__ or error.__context__
-"""
-
-
-def test_the_token_appears_nowhere(finished: Path, tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    endings = [
-        ("it ended Plan(", []),
-        ("does not accept the token", []),
-        ("did not arrive", [Fault("cut", on="README", times=99)]),
-        ("is none", [Fault("status", method="GET", status=200)]),
-        ("The token is not sent there", []),
-    ]
-    with ExitStack() as stack:
-        servers = [stack.enter_context(fake_osf(TOKEN)) for _ in endings]
-        for server, (_, faults) in zip(servers, endings, strict=True):
-            server.nodes[NODE] = Node()
-            server.faults = faults
-        servers[1].token = "another"
-        servers[-1].files_host = "http://files.example.org"
-        apis = [*[server.api for server in servers], "http://127.0.0.1:9/v2/"]
-        arguments = [sys.executable, "-c", _TALKATIVE, str(finished), str(log), *apis]
-        done = subprocess.run(arguments, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
-    ends = [line for line in done.stdout.splitlines() if line.startswith("it ended")]
-    words = [*[word for word, _ in endings], "does not answer"]
-    assert [word in end for word, end in zip(words, ends, strict=True)] == [True] * len(apis)
-    assert {request.token for request in servers[0].requests} == {TOKEN}
-    assert done.stderr.count("Traceback") >= 5
-    assert "send_request_headers.started" in done.stderr  # the library does tell all that it does
-    for text in (done.stdout, done.stderr, log.read_text()):
-        assert TOKEN not in text
-        assert base64.b64encode(TOKEN.encode()).decode() not in text
-
-
 def test_a_folder_is_a_place_too(release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     there = tmp_path / "there"
     plan = publish(release, str(there), dry_run=True)
@@ -482,168 +343,7 @@ def test_a_folder_is_a_place_too(release: Path, tmp_path: Path, monkeypatch: pyt
     refused(release, str(tmp_path / "other" / "README.md"), "is a file or a link", node=None)
 
 
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    """An S3 server of its own."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    endpoint = "http://{}:{}".format(*server.get_host_and_port())
-    settings = {"ENDPOINT": endpoint, "ALLOW_HTTP": "true", "ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b"}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**settings, "REGION": "us-east-1"}.items():
-            patch.setenv(f"AWS_{name}", value)
-        httpx.put(f"{endpoint}/bucket", trust_env=False)
-        yield "s3://bucket"
-    server.stop()
-
-
-def test_s3(release: Path, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3, "_SMALL_BYTES", 1 << 20)  # so that the large file goes in parts
-    url = f"{bucket}/data/ecg/"
-    store = S3Store.from_url(bucket)
-    assert len(publish(release, url, dry_run=True).to_send) == len(CONTENT) + 2
-    assert [*obstore.list(store)] == []
-
-    put = obstore.put
-
-    def spoil(store: S3Store, key: str, content: bytes, **more: Any) -> None:
-        put(store, key, content[::-1], **more)
-
-    monkeypatch.setattr("obstore.put", spoil)
-    refused(release, url, "came back with other content", node=None)
-    monkeypatch.setattr("obstore.put", put)
-    assert [*obstore.list(store)] == []  # or it would be believed the next time
-
-    assert publish(release, url).to_send
-    there = {item["path"]: obstore.get(store, item["path"]) for items in obstore.list(store) for item in items}
-    content = {path: bytes(got.bytes()) for path, got in there.items()}
-    assert content == {f"data/ecg/{name}": held for name, held in expected(release).items()}
-    big = there[f"data/ecg/1.0.0/{BIG}"]
-    assert big.attributes["sha256"] == hashlib.sha256(CONTENT[BIG]).hexdigest()
-    assert publish(release, url).to_send == []
-
-    obstore.delete(store, [f"data/ecg/1.0.0/{CHECKSUMS}", f"data/ecg/1.0.0/{BIG}"])
-    assert [step.file for step in publish(release, url).to_send] == [BIG, CHECKSUMS]
-    other = make_release(tmp_path / "other", CONTENT | {"README.md": b"another"})
-    refused(other, url, "never overwritten", node=None)
-    obstore.delete(store, f"data/ecg/1.0.0/{CHECKSUMS}")
-    refused(other, url, "README.md", "never overwritten", node=None)
-    refused(release, "s3://nosuchbucket/x", "404", "AWS_", node=None)
-
-
-def test_a_file_that_changes_on_the_way_to_s3_never_arrives(
-    release: Path, bucket: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pipeline.publish, "check_inventory", lambda _: None)
-    monkeypatch.setattr(s3, "_SMALL_BYTES", 1 << 20)
-    (release / BIG).write_bytes(CONTENT[BIG][:-1] + b"x")
-    with pytest.raises(DatasetError, match="changed while it was sent"):
-        publish(release, f"{bucket}/changed")
-    with pytest.raises(FileNotFoundError):
-        obstore.head(S3Store.from_url(bucket), f"changed/1.0.0/{BIG}")
-
-
 def test_a_library_that_is_missing_is_named(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for library, module, to in (
-        ("obstore", "s3", "s3://bucket/x"),
-        ("huggingface_hub", "hugging_face", "hf://datasets/user/name"),
-    ):
-        monkeypatch.setitem(sys.modules, library, None)
-        monkeypatch.delitem(sys.modules, f"pipeline.publish.{module}")
-        refused(finished, to, library, "pip install 'ecg-foundry[publish]'", node=None)
-
-
-class _Hub(BaseHTTPRequestHandler):
-    """The four requests of the Hub that small files take; large ones go to a storage that is not here."""
-
-    protocol_version = "HTTP/1.1"
-    files: ClassVar[dict[str, bytes]] = {}
-    commits: ClassVar[list[list[str]]] = []
-    token = "hub-token"
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Quiet."""
-
-    def do_GET(self) -> None:
-        path = unquote(urlsplit(self.path).path)
-        if self.headers["Authorization"] != f"Bearer {self.token}" or "/datasets/user/name/" not in path:
-            self._reply(401, {"error": "Invalid credentials"}, "RepoNotFound")
-        elif path.endswith("/auth-check/write"):
-            self._reply(200, {})
-        elif not self.files:
-            self._reply(404, {"error": "not there"}, "EntryNotFound")
-        else:
-            assert path.endswith("/tree/main/1.0.0")
-            self._reply(200, [self._listed(name, content) for name, content in sorted(self.files.items())])
-
-    def do_POST(self) -> None:
-        lines = self.rfile.read(int(self.headers["Content-Length"])).splitlines()
-        if "/preupload/" in self.path:
-            files = [file["path"] for file in json.loads(lines[0])["files"]]
-            modes = [{"path": path, "uploadMode": "regular", "shouldIgnore": False} for path in files]
-            self._reply(200, {"files": modes})
-            return
-        added = [json.loads(line)["value"] for line in lines[1:]]
-        self.files.update({file["path"]: base64.b64decode(file["content"]) for file in added})
-        self.commits.append([file["path"] for file in added])
-        self._reply(
-            200, {"commitUrl": f"http://{self.headers['Host']}/datasets/user/name/commit/1", "commitOid": "1" * 40}
-        )
-
-    @staticmethod
-    def _listed(name: str, content: bytes) -> dict[str, Any]:
-        oid = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-        return {"type": "file", "path": name, "size": len(content), "oid": oid}
-
-    def _reply(self, status: int, document: object, error: str = "") -> None:
-        content = json.dumps(document).encode()
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(content)), "X-Error-Code": error}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-
-def test_hugging_face(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
-    release = make_release(tmp_path / "release", {"README.md": b"card", "quality/a.json": b"{}"})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Hub)
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    endpoint = f"http://127.0.0.1:{server.server_port}"
-    url = "hf://datasets/user/name"
-
-    def opened(to: str, token: SecretStr | None) -> HuggingFaceTarget:
-        return HuggingFaceTarget(to, token, endpoint)
-
-    monkeypatch.setattr(pipeline.publish, "_with_library", opened)
-    token = SecretStr(_Hub.token)
-    assert len(publish(release, url, token=token, dry_run=True).to_send) == 4
-    publish(release, url, token=token)
-    assert _Hub.files == expected(release)
-    assert [len(commit) for commit in _Hub.commits] == [3, 1]
-    assert _Hub.commits[-1] == [f"1.0.0/{CHECKSUMS}"]
-    assert publish(release, url, token=token).to_send == []
-    _Hub.files["1.0.0/README.md"] = b"else"
-    with pytest.raises(PublishError, match=r"README\.md is missing there or another one"):
-        publish(release, url, token=token)
-    with pytest.raises(PublishError, match="cannot be written to") as told:
-        publish(release, url, token=SecretStr("wrong-token"))
-    assert told.value.__cause__ is told.value.__context__ is None
-    assert "wrong-token" not in str(told.value)
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.mark.parametrize(
-    ("given", "shown"), [("hf_SENTINEL\n", False), ("hf_SENT INEL", True), ("hf_SENTINEL\u00e9", True)]
-)
-def test_a_hub_token_that_no_header_can_hold_is_not_shown(
-    finished: Path, monkeypatch: pytest.MonkeyPatch, given: str, *, shown: bool
-) -> None:
-    """A line break around it is taken off; with anything else inside it is refused before a library sees it."""
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(FoundryError) as caught:
-        publish(finished, "hf://datasets/user/name", token=SecretStr(given), dry_run=True)
-    assert "SENT" not in str(caught.value)
-    assert ("special character" in str(caught.value)) is shown
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    monkeypatch.delitem(sys.modules, "pipeline.publish.hugging_face")
+    refused(finished, "hf://datasets/user/name", "huggingface_hub", "pip install 'ecg-foundry[publish]'", node=None)

@@ -24,7 +24,9 @@ FOLDERS = ("all", "normal", "quality", "code", "exports/asc/all")
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Files in several folders, one of them of some megabytes."""
-    content = {f"{folder}/{number}.bin": os.urandom(700) for folder in FOLDERS for number in range(4)}
+    content = {
+        f"{folder}/{place}{number}.bin": os.urandom(700) for place, folder in enumerate(FOLDERS) for number in range(4)
+    }
     content["all/signals-000.zarr.zip"] = os.urandom(4 << 20)
     return make_release(tmp_path_factory.mktemp("kill") / "release", content)
 
@@ -72,7 +74,7 @@ def run(
 
 @pytest.fixture(params=[False, True], ids=["drops what is cut off", "keeps what is cut off"])
 def osf(request: pytest.FixtureRequest) -> Iterator[FakeOsf]:
-    with fake_osf(TOKEN, keeps_partial=request.param) as server:
+    with fake_osf(TOKEN, page_size=100, keeps_partial=request.param) as server:
         server.nodes[NODE] = Node()
         yield server
 

@@ -1,9 +1,11 @@
 """A release that is not what it says is found out, by our `verify` and by the script that it carries."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +22,7 @@ from pipeline.errors import DatasetError
 from pipeline.recipe import canonical_sha256
 from pipeline.regenerate import Regenerator, draw_sample
 from pipeline.release.checksums import CHECKSUMS, checksums_text, read_checksums
+from pipeline.release.manifest import SignalsPart
 from pipeline.release.released import ReleasedDataset, open_release, read_release
 from pipeline.release.verify import verify_release
 from pipeline.store.files import all_files, file_entry
@@ -78,6 +81,29 @@ def exchange_two_records(name: str, content: bytes) -> bytes:
     return pairs + checksum.to_bytes(4, "little") + content[index_bytes(128) :]
 
 
+def exchange_two_leads(name: str, content: bytes) -> bytes:
+    if name != "lead/c/0":
+        return content
+    from numcodecs import zstd  # noqa: PLC0415
+
+    swapped: bytes = zstd.compress(zstd.decompress(content).replace(b"V1", b"V9").replace(b"V2", b"V1"))
+    return swapped
+
+
+def add_member(path: Path, name: str) -> None:
+    with zipfile.ZipFile(path, "a") as archive, warnings.catch_warnings(action="ignore"):
+        archive.writestr(name, b"{}")
+
+
+def forge(folder: Path, change: Callable[[Any], object]) -> None:
+    """Change what a release says of itself, and seal it anew."""
+    path = folder / "release.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    change(document)
+    sealed = {name: value for name, value in document.items() if name != "sealed_by"}
+    path.write_text(json.dumps(document | {"sealed_by": canonical_sha256(sealed)}, indent=1) + "\n", encoding="utf-8")
+
+
 def set_column(name: str, values: Callable[[list[Any]], list[Any]]) -> Callable[[pa.Table], pa.Table]:
     def change(table: pa.Table) -> pa.Table:
         at = table.column_names.index(name)
@@ -85,6 +111,11 @@ def set_column(name: str, values: Callable[[list[Any]], list[Any]]) -> Callable[
         return table.set_column(at, table.schema.field(name), new)
 
     return change
+
+
+def every_fold_the_first(folder: Path) -> None:
+    for name in ("all", "normal"):
+        rewrite_table(folder / name / "measurements.parquet", set_column("strat_fold", lambda v: [1] * len(v)))
 
 
 SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -119,6 +150,48 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "an archive is compressed": (
         lambda folder: rewrite_archive(folder / ARCHIVE, lambda _, content: content, zipfile.ZIP_DEFLATED),
         "is no shard of 128 records",
+    ),
+    "its unit is another": (
+        lambda folder: rewrite_archive(folder / ARCHIVE, lambda _, content: content.replace(b'"uV"', b'"mV"')),
+        "all/signals-000.zarr.zip: has another signal/zarr.json",
+    ),
+    "its leads are others": (
+        lambda folder: rewrite_archive(folder / ARCHIVE, exchange_two_leads),
+        "all/signals-000.zarr.zip: has another lead/c/0",
+    ),
+    "a member is there twice": (
+        lambda folder: add_member(folder / ARCHIVE, "signal/zarr.json"),
+        "has other members than an archive of 80 records",
+    ),
+    "a member leads out of it": (
+        lambda folder: add_member(folder / ARCHIVE, "../../evil"),
+        "has other members than an archive of 80 records",
+    ),
+    "every fold": (
+        every_fold_the_first,
+        "its strat_fold is not what its rows give",
+    ),
+    "a source": (
+        lambda folder: rewrite_table(
+            folder / "all" / "measurements.parquet", set_column("source_record_id", lambda v: [*v[:-1], None])
+        ),
+        "its source_record_id is not what its rows give",
+    ),
+    "a list is endless": (
+        lambda folder: rewrite_table(
+            folder / TABLE, set_column("r_peaks", lambda v: [np.full(3_000_000, 7, np.int16), *v[1:]])
+        ),
+        "it unpacks to more than",
+    ),
+    "README gives another verdict": (
+        lambda folder: (folder / "README.md").write_text(
+            (folder / "README.md").read_text(encoding="utf-8").replace("| Normal | ", "| Normal | 1"), encoding="utf-8"
+        ),
+        "records with the verdict Normal",
+    ),
+    "marks are others": (
+        lambda folder: forge(folder, lambda it: it["datasets"]["all"]["marks"].update(quality_flags=79)),
+        "its marks, counted, are not those of release.json",
     ),
     "an archive is none": (lambda folder: (folder / ARCHIVE).write_bytes(b"PK?"), "File is not a zip file"),
     "README gives other counts": (
@@ -184,11 +257,7 @@ def test_metadata_that_is_not_valid_is_named(folder: Path, capsys: pytest.Captur
 @pytest.mark.usefixtures("no_validators")
 def test_a_signal_of_another_seed_is_found_by_making_it_again(folder: Path) -> None:
     """A forger has sealed everything anew, and says that it is of a seed of which it is not."""
-    path = folder / "release.json"
-    document = json.loads(path.read_text(encoding="utf-8"))
-    document["recipe"]["seed"] = 8
-    sealed = {name: value for name, value in document.items() if name != "sealed_by"}
-    path.write_text(json.dumps(document | {"sealed_by": canonical_sha256(sealed)}, indent=1) + "\n", encoding="utf-8")
+    forge(folder, lambda it: it["recipe"].update(seed=8))
     for name in ("all", "normal"):
         rewrite_table(folder / name / "measurements.parquet", set_column("seed", lambda values: [8] * len(values)))
     sum_again(folder)
@@ -208,7 +277,77 @@ def test_a_release_reads_as_the_dataset_that_it_was_made_from(release: Path, dat
     assert np.array_equal(normal.signal(0), dataset.signal(normal.source_record(0)))
 
 
-@pytest.mark.parametrize("line", ["0" * 64 + "  ../x", "0" * 64 + "  /x", "x  y", "0" * 64 + "  a/./b"])
+CONTRADICTIONS: dict[str, tuple[Callable[[Any], object], str]] = {
+    "one dataset": (lambda it: it["datasets"].pop("normal"), "does not describe all/ and normal/"),
+    "a file elsewhere": (lambda it: it["datasets"]["all"].update(table="/etc/passwd"), "names other files for all/"),
+    "an archive twenty times": (
+        lambda it: it["datasets"]["all"].update(signals=20 * it["datasets"]["all"]["signals"]),
+        "names other files for all/",
+    ),
+    "a huge archive": (
+        lambda it: it["datasets"]["all"]["signals"][0].update(records=10**9),
+        "has archives of 1000000000 records in all/, not 80",
+    ),
+    "a verdict too many": (lambda it: it["datasets"]["all"]["verdicts"].update(Normal=80), "has verdicts of"),
+    "no status": (lambda it: it["datasets"]["normal"].update(statuses={}), "has statuses of 0 records in normal/"),
+    "another recipe": (lambda it: it["recipe"].update(records=150_000), "has 80 records by a recipe of 150000"),
+    "fewer normal ones": (
+        lambda it: it["datasets"]["normal"].update(
+            records=1, verdicts={"Normal": 1}, statuses={"partial": 1}, signals=[{**part(it), "records": 1}]
+        ),
+        "other records in normal/ than those with the verdict Normal",
+    ),
+}
+
+
+def part(document: Any) -> dict[str, object]:
+    return dict(document["datasets"]["normal"]["signals"][0])
+
+
+@pytest.mark.parametrize(("change", "reason"), CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+def test_a_release_that_contradicts_itself_is_one_line(
+    folder: Path, change: Callable[[Any], object], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    forge(folder, change)
+    assert main(["verify", str(folder)]) == 4
+    said = capsys.readouterr().err
+    assert reason in said
+    assert said.count("\n") == 1
+
+
+def test_more_records_than_a_dataset_has_in_shards_of_128_are_read(release: Path) -> None:
+    """A release's shards are smaller than a dataset's may be."""
+    many = 4_000_000
+    whole = read_release(release)
+    contents = whole.datasets["all"].model_copy(
+        update={
+            "records": many,
+            "verdicts": {"Abnormal": many},
+            "statuses": {"ok": many},
+            "signals": [SignalsPart(file="all/signals-000.zarr.zip", records=many)],
+        }
+    )
+    normal = whole.datasets["normal"].model_copy(update={"records": 0, "verdicts": {}, "statuses": {}, "signals": []})
+    large = whole.model_copy(
+        update={
+            "recipe": whole.recipe.model_copy(update={"records": many}),
+            "datasets": {"all": contents, "normal": normal},
+        }
+    )
+    assert len(ReleasedDataset(release, large, "all")) == many
+
+
+@pytest.mark.usefixtures("no_validators")
+def test_a_pipe_in_the_place_of_a_text_is_not_waited_for(folder: Path) -> None:
+    (folder / "README.md").unlink()
+    os.mkfifo(folder / "README.md")
+    assert [problem.thing for problem in verify_release(folder)] == ["README.md"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["0" * 64 + "  " + "a" * 300_000 + "!", "0" * 64 + "  ../x", "0" * 64 + "  /x", "x  y", "0" * 64 + "  a/./b"],
+)
 def test_checksums_that_lead_out_of_the_release_are_refused(tmp_path: Path, line: str) -> None:
     (tmp_path / CHECKSUMS).write_text(line + "\n", encoding="utf-8")
     with pytest.raises(DatasetError, match="is damaged in line 1"):
@@ -244,3 +383,28 @@ def test_the_script_that_it_carries_finds_what_is_wrong(folder: Path, spoil: str
     assert done.returncode == 1
     assert reason in done.stdout
     assert "is altered" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda folder: os.truncate(folder / ARCHIVE, 1000), "all: cannot be read: File is not a zip file"),
+        (lambda folder: flip(folder / ARCHIVE, 100_000), "all: cannot be read: Bad CRC-32"),
+        (lambda folder: (folder / CHECKSUMS).unlink(), f"{CHECKSUMS} is missing"),
+        (lambda folder: (folder / "release.json").write_text("[]", encoding="utf-8"), "all: cannot be read"),
+    ],
+    ids=["cut short", "flipped", "no checksums", "another document"],
+)
+def test_the_script_that_it_carries_says_what_it_cannot_read_in_a_line(
+    folder: Path, damage: Callable[[Path], object], reason: str
+) -> None:
+    damage(folder)
+    done = run_its_own(folder)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert reason in done.stdout
+
+
+def test_the_script_that_it_carries_waits_for_no_pipe(folder: Path) -> None:
+    (folder / "README.md").unlink()
+    os.mkfifo(folder / "README.md")
+    assert "README.md is missing" in run_its_own(folder).stdout

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.build import build_dataset
 from pipeline.dataset import open_dataset
+from pipeline.engines import Crew
 from pipeline.verify import verify
 from tests.bad_day import Fault, Surroundings, wait_for
 from tests.conftest import planned
@@ -51,7 +52,7 @@ def test_twenty_kills_at_random_moments(tmp_path: Path, record_property: Callabl
     undisturbed = build_dataset(
         tmp_path / "undisturbed",
         planned(records=RECORDS, seed=11, shard_records=SHARD_RECORDS),
-        engine="serial",
+        crew=Crew("serial"),
     ).dataset
     dataset = open_dataset(here.out)
     assert dataset.manifest.content_digest == undisturbed.manifest.content_digest

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.build import build_dataset
+from pipeline.engines import Crew
 from pipeline.timings import BESIDE, Timings
 from tests.conftest import planned
 
@@ -28,7 +29,7 @@ def test_a_workers_time_is_its_stages_and_its_waiting() -> None:
 
 
 def test_a_build_accounts_for_every_stage(tmp_path: Path) -> None:
-    timings = build_dataset(tmp_path / "d", planned(records=64, shard_records=32), engine="serial").timings
+    timings = build_dataset(tmp_path / "d", planned(records=64, shard_records=32), crew=Crew("serial")).timings
     assert (timings.records, timings.shards, timings.workers) == (64, 2, 1)
     assert set(timings.stages) >= {"noise", "generate", "measure", "compress", BESIDE}
     assert set(timings.phases) == {"start", "make", "finalise"}

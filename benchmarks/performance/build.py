@@ -8,22 +8,22 @@ from pathlib import Path
 from benchmarks.performance.figures import BuildRun
 from pipeline.boundary import one_line
 from pipeline.build import build_dataset
+from pipeline.engines import Crew
 from pipeline.plan import plan_build
 from pipeline.timings import BESIDE
 
 
-def timed_build(out: Path, records: int, *, engine: str, workers: int | None = None) -> BuildRun:
+def timed_build(out: Path, records: int, crew: Crew) -> BuildRun:
     """Build into an empty folder with the normal subset and second opinions.
 
     Args:
         out: the folder.
         records: how many.
-        engine: `ray` or `serial`.
-        workers: how many; None for one a core.
+        crew: who makes the shards.
     """
     plan = plan_build({"records": records})
     started = time.perf_counter()
-    built = build_dataset(out, plan, engine=engine, workers=workers)
+    built = build_dataset(out, plan, crew=crew)
     return BuildRun.of(built.timings, time.perf_counter() - started, BESIDE)
 
 
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    built = timed_build(options.out, options.records, engine=options.engine, workers=options.workers)
+    built = timed_build(options.out, options.records, Crew(options.engine, options.workers))
     print(built.model_dump_json())
     return 0
 

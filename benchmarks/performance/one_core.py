@@ -17,6 +17,7 @@ from benchmarks.performance.peer import METHODS, run_peer
 from benchmarks.performance.results import OneCore
 from pipeline.columns import TABLE_SCHEMA
 from pipeline.digest import signal_sha256
+from pipeline.engines import Crew
 from pipeline.generators import load_generator
 from pipeline.interpret import interpret
 from pipeline.measurement import measure
@@ -61,7 +62,7 @@ def compare(rounds: int, records: int, peer_records: dict[str, int]) -> OneCore:
 
 def _build(records: int) -> BuildRun:
     with tempfile.TemporaryDirectory() as folder:
-        return timed_build(Path(folder) / "dataset", records, engine="serial")
+        return timed_build(Path(folder) / "dataset", records, Crew("serial"))
 
 
 def _stages(rounds: int) -> dict[str, Series]:

@@ -1,6 +1,10 @@
 """Where shards are made: in this process, or by Ray actors. One protocol, chosen by name."""
 
-from typing import Protocol, Self
+import math
+import os
+import re
+from dataclasses import dataclass, fields
+from typing import Literal, Protocol, Self
 
 from pipeline.errors import RecipeError, WorkerError
 from pipeline.shards import Shard
@@ -8,6 +12,27 @@ from pipeline.store.ledger import LedgerEntry
 from pipeline.worker import Job
 
 ENGINES = ("ray", "serial")
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Who makes the shards; nothing here changes a byte of them."""
+
+    engine: Literal["ray", "serial"] = "ray"
+    workers: int | None = None
+    """None: one a core of the cluster; they share the GPUs, if any."""
+    ray_address: str | None = None
+    """HOST:PORT of a Ray cluster's head. None: what `RAY_ADDRESS` says, or Ray of its own on this machine."""
+    gpus_per_worker: float | None = None
+    """None: the GPUs divided by the workers, at most 1."""
+    memory_gib_per_worker: float | None = None
+    """What Ray's scheduler keeps free for each; None: nothing is kept."""
+    seconds_per_shard: float | None = None
+    """After which a worker is given up. None: 60 s and 2 s a record."""
+
+
+DEFAULT_CREW = Crew()
+"""Ray on this machine or on the cluster that `RAY_ADDRESS` names, one worker a core."""
 
 
 class Engine(Protocol):
@@ -55,36 +80,74 @@ def shard_error(shard: Shard, error: Exception) -> WorkerError:
     return WorkerError(f"{shard.name} ended in {type(error).__name__}: {reason}; {remedy}")
 
 
-def check_engine(name: str, workers: int | None) -> None:
+def check_engine(crew: Crew) -> None:
     """Refuse an engine that cannot be had, before anything is touched.
 
     Raises:
-        RecipeError: when there is no such engine, or it cannot have so many workers.
+        RecipeError: when there is no such engine, or it cannot have such workers.
     """
-    if name not in ENGINES:
-        raise RecipeError(f"there is no engine {name!r}. Use one of: {', '.join(ENGINES)}")
-    if workers is not None and workers < 1:
-        raise RecipeError(f"workers {workers} cannot work. Ask for at least 1")
-    if name == "serial" and workers not in (None, 1):
-        raise RecipeError(f"the serial engine has one worker, not {workers}. Leave out workers, or use engine ray")
+    if crew.engine not in ENGINES:
+        raise RecipeError(f"there is no engine {crew.engine!r}. Use one of: {', '.join(ENGINES)}")
+    if crew.workers is not None and crew.workers < 1:
+        raise RecipeError(f"workers {crew.workers} cannot work. Ask for at least 1")
+    if crew.engine == "serial":
+        _check_serial(crew)
+        return
+    for name, most, unit in (
+        ("gpus_per_worker", 1, "GPUs; a worker computes on one, or on a share of one"),
+        ("memory_gib_per_worker", math.inf, "GiB"),
+        ("seconds_per_shard", math.inf, "seconds"),
+    ):
+        value = getattr(crew, name)
+        if value is not None and not (0 < value <= most and math.isfinite(value)):
+            limits = f"above 0 and at most {most}" if math.isfinite(most) else "above 0"
+            raise RecipeError(f"{name} {value} cannot be. Give a number {limits}, in {unit}")
+    named = cluster_address(crew)
+    if named and not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+):\d{1,5}", named[1]):
+        raise RecipeError(
+            f"{named[0]}={without_secrets(named[1])} is not the address of a Ray cluster. Give HOST:PORT of its head, "
+            f"such as 10.0.0.5:6379, without ray:// (the build is to run on one of the cluster's machines), or leave "
+            f"it out to work on this machine alone"
+        )
 
 
-def make_engine(name: str, job: Job, workers: int | None = None) -> Engine:
+def _check_serial(crew: Crew) -> None:
+    if crew.workers not in {None, 1}:
+        raise RecipeError(f"the serial engine has one worker, not {crew.workers}. Leave out workers, or use engine ray")
+    for option in fields(crew):
+        if option.name not in {"engine", "workers"} and getattr(crew, option.name) is not None:
+            raise RecipeError(f"the serial engine takes no {option.name}. Leave it out, or use engine ray")
+
+
+def cluster_address(crew: Crew) -> tuple[str, str] | None:
+    """What names the cluster that is to be joined, and its address; None where Ray is started on this machine."""
+    if crew.ray_address is not None:
+        return "ray_address", crew.ray_address
+    address = os.environ.get("RAY_ADDRESS")
+    return ("RAY_ADDRESS", address) if address else None
+
+
+def without_secrets(address: str) -> str:
+    """An address without user, password and query; nothing of one that may be read in two ways."""
+    parts = re.fullmatch(r"(\w+://)?(?:[^?#]*@)?([^@?#]*)(?:[?#][^@]*)?", address)
+    return f"{parts[1] or ''}{parts[2]}" if parts else "..."
+
+
+def make_engine(crew: Crew, job: Job) -> Engine:
     """An engine, started when it is entered.
 
     Args:
-        name: `ray` or `serial`.
+        crew: who is to work.
         job: what the workers have to know.
-        workers: how many; None for one a core. Where there are GPUs, the workers share them.
 
     Raises:
-        RecipeError: when there is no such engine, or it cannot have so many workers.
+        RecipeError: when there is no such engine, or it cannot have such workers.
     """
-    check_engine(name, workers)
-    if name == "serial":
+    check_engine(crew)
+    if crew.engine == "serial":
         from pipeline.engines.serial import SerialEngine
 
         return SerialEngine(job)
     from pipeline.engines.ray import RayEngine
 
-    return RayEngine(job, workers)
+    return RayEngine(job, crew)

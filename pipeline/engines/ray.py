@@ -6,7 +6,6 @@ knows nothing of Ray.
 
 import logging
 import os
-import re
 import socket
 import threading
 import time
@@ -19,7 +18,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 
 from pipeline import worker
-from pipeline.engines import shard_error
+from pipeline.engines import Crew, cluster_address, shard_error
 from pipeline.errors import EngineError, FoundryError, RecipeError, WorkerError
 from pipeline.logs import log_event
 from pipeline.shards import Shard
@@ -65,8 +64,9 @@ class RayEngine:
     Such a shard is tried again on an actor of its own: whatever brings it down then takes no other shard along.
     """
 
-    def __init__(self, job: Job, workers: int | None = None) -> None:
-        self.workers = workers or 0
+    def __init__(self, job: Job, crew: Crew) -> None:
+        self.workers = crew.workers or 0
+        self._crew = crew
         self._job = job
         self._options: dict[str, float] = {}
         self._changed = threading.Condition()  # guards all that follows
@@ -120,7 +120,7 @@ class RayEngine:
         self.stop()
         if self._ray is not None:
             self._over.set()  # a start cannot be broken off, and a cluster may be waited for without end
-            self._ray.join(_STOP_SECONDS if os.environ.get("RAY_ADDRESS") else None)
+            self._ray.join(_STOP_SECONDS if cluster_address(self._crew) else None)
 
     def _own_ray(self, connected: "Future[None]") -> None:
         """Hold Ray in a thread of its own, as long as the engine is in use.
@@ -129,7 +129,7 @@ class RayEngine:
         Ray starts dies with the thread that started it.
         """
         try:
-            _connect(self.workers)
+            _connect(self._crew)
         except Exception as error:  # noqa: BLE001 - who waits raises it
             connected.set_exception(error)
         else:
@@ -149,7 +149,8 @@ class RayEngine:
         actor = self._take(slots)
         try:
             entry: LedgerEntry = ray.get(
-                actor.run.remote(shard), timeout=PAUSE_SECONDS + SECONDS_PER_RECORD * len(shard)
+                actor.run.remote(shard),
+                timeout=self._crew.seconds_per_shard or PAUSE_SECONDS + SECONDS_PER_RECORD * len(shard),
             )
         except RayTaskError as error:
             cause = error.cause
@@ -256,18 +257,18 @@ def _why_not_ready(error: RayError) -> str:
     return "its process died"
 
 
-def _connect(workers: int) -> None:
-    """Join the cluster that `RAY_ADDRESS` names, or start one on this machine.
+def _connect(crew: Crew) -> None:
+    """Join the cluster that is named, or start one on this machine.
 
     Raises:
         EngineError: when Ray cannot be joined or started.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    address = os.environ.get("RAY_ADDRESS")
-    if address:
-        _join(address)
+    named = cluster_address(crew)
+    if named:
+        _join(*named)
     else:
-        _start(workers)
+        _start(crew.workers or 0)
 
 
 def _start(workers: int) -> None:
@@ -287,26 +288,16 @@ def _start(workers: int) -> None:
         ) from error
 
 
-def _join(address: str) -> None:
-    shown = _without_secrets(address)
-    host, _, port = shown.rpartition("//")[2].rpartition(":")
+def _join(name: str, address: str) -> None:
+    host, _, port = address.rpartition(":")
     try:
-        if port.isdigit():  # else `auto` or `local`
-            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()  # Ray would wait for ever
-        ray.init(logging_level=logging.ERROR)
-    except Exception as error:  # noqa: BLE001 - as above
-        secret = shown != address  # and Ray may repeat it
-        why = type(error).__name__ if secret else _reason(error)
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()  # Ray would wait for ever
+        ray.init(address=address, logging_level=logging.ERROR)
+    except Exception as error:  # as above
         raise EngineError(
-            f"the Ray cluster at RAY_ADDRESS={shown} cannot be joined: {why}. Start it, or unset RAY_ADDRESS to work "
-            f"on this machine alone"
-        ) from (None if secret else error)
-
-
-def _without_secrets(address: str) -> str:
-    """An address without user, password and query; nothing of one that may be read in two ways."""
-    parts = re.fullmatch(r"(\w+://)?(?:[^?#]*@)?([^@?#]*)(?:[?#][^@]*)?", address)
-    return f"{parts[1] or ''}{parts[2]}" if parts else "..."
+            f"the Ray cluster at {name}={address} cannot be joined: {_reason(error)}. Start it, or leave {name} out to "
+            f"work on this machine alone"
+        ) from error
 
 
 def _reason(error: Exception) -> str:

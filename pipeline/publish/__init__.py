@@ -13,18 +13,25 @@ from pipeline.progress import progress_bar
 from pipeline.publish.client import Client
 from pipeline.publish.folder import FolderTarget
 from pipeline.publish.inventory import Inventory, check_inventory, read_inventory
+from pipeline.publish.links import without_userinfo
 from pipeline.publish.osf import OSF_API, OsfTarget
 from pipeline.publish.plan import Plan, Step, plan_upload
+from pipeline.publish.s3 import S3Target
 from pipeline.publish.target import PublishError, Target
 from pipeline.release.checksums import CHECKSUMS
+from pipeline.release.place import on_disk
+from pipeline.store.place import Place
 
 __all__ = ["Plan", "PublishError", "Step", "open_target", "publish"]
 
 TOKEN_VARIABLE, HUB_VARIABLE = "OSF_TOKEN", "HF_TOKEN"
 
+_LIKE_A_PLACE = re.compile(r"osf$|[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+"""What nobody means a folder by."""
+
 
 def publish(
-    release: Path, to: str, *, node: str | None = None, token: SecretStr | None = None, dry_run: bool = False
+    release: Place, to: str, *, node: str | None = None, token: SecretStr | None = None, dry_run: bool = False
 ) -> Plan:
     """Send a release to a place outside, under a folder named by its version; what is there already is not sent again.
 
@@ -32,7 +39,7 @@ def publish(
     right; with it the version is published, and no other release of that version can take its place.
 
     Args:
-        release: the release folder.
+        release: the release folder; one in a bucket is fetched whole first.
         to: as `open_target`.
         node: as `open_target`.
         token: as `open_target`.
@@ -47,13 +54,15 @@ def publish(
         DatasetError: when the release is unfinished or altered, before its first byte leaves.
         PublishError: when the place cannot take it, or holds another release of that version.
     """
-    with open_target(to, release, node=node, token=token) as target:
-        inventory = read_inventory(release)
+    with on_disk(release) as folder, open_target(to, folder, node=node, token=token) as target:
+        inventory = read_inventory(folder)
         plan = plan_upload(inventory, target.find(inventory), target)
         target.check_room(inventory, [step.file for step in plan.to_send])
         check_inventory(inventory)
         if plan.to_send and not dry_run:
             _send(inventory, plan, target)
+        elif not dry_run:
+            target.send(inventory, [], lambda _: None)  # what a kill may have left there goes
         return plan
 
 
@@ -87,17 +96,24 @@ def open_target(to: str, release: Path, *, node: str | None = None, token: Secre
         InputError: when it lacks a token or a library.
     """
     is_osf = to == "osf" or to.startswith(("https://", "http://"))
+    is_bucket, is_hub = to.startswith("s3://"), to.startswith("hf://")
+    shown = without_userinfo(to)
+    if not to or (_LIKE_A_PLACE.match(to) and not (is_osf or is_bucket or is_hub)):
+        raise RecipeError(
+            f"{shown!r} is no place to publish to. Give osf, s3://…, hf://datasets/… or a folder (./NAME whatever its "
+            f"name)"
+        )
     if is_osf and node is None:
-        raise RecipeError(f"{to} needs a node. Give its id, as in osf.io/abc12")
+        raise RecipeError(f"{shown} needs a node. Give its id, as in osf.io/abc12")
     if node is not None and not is_osf:
-        raise RecipeError(f"{to} has no nodes. Leave the node out")
+        raise RecipeError(f"{shown} has no nodes. Leave the node out")
     if is_osf:
         with Client(OSF_API if to == "osf" else to, _osf_token(token)) as client:
             yield OsfTarget(client, str(node))
-    elif to.startswith(("s3://", "hf://")):
-        yield _with_library(to, token)
-    elif "://" in to or not to:
-        raise RecipeError(f"{to!r} is no place to publish to. Give osf, s3://…, hf://datasets/… or a folder")
+    elif is_bucket:
+        yield S3Target(to)
+    elif is_hub:
+        yield _hub(to, token)
     else:
         yield FolderTarget(Path(to), release)
 
@@ -125,15 +141,10 @@ def _checked(token: str, variable: str) -> SecretStr:
     return SecretStr(token)
 
 
-def _with_library(to: str, token: SecretStr | None) -> Target:
-    """A place that needs a library which a plain installation does not have."""
+def _hub(to: str, token: SecretStr | None) -> Target:
+    """The Hub, whose library a plain installation does not have."""
     try:
-        if to.startswith("s3://"):
-            from pipeline.publish.s3 import S3Target  # noqa: PLC0415
-
-            return S3Target(to)
         from pipeline.publish.hugging_face import HuggingFaceTarget  # noqa: PLC0415
-
-        return HuggingFaceTarget(to, _hub_token(token))
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is missing. Run: pip install 'ecg-foundry[publish]'") from error
+    return HuggingFaceTarget(to, _hub_token(token))

@@ -1,6 +1,8 @@
 """What a release holds: every file with its size and hash, checked before the first byte of it leaves."""
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from pipeline.errors import DatasetError
@@ -24,6 +26,19 @@ class Inventory:
     def path(self, name: str) -> Path:
         """Where a file of the release lies here."""
         return self.folder / name
+
+    @cached_property
+    def seals(self) -> frozenset[str]:
+        """SHA-256 that our list of checksums can have elsewhere: whole, or cut off anywhere while it was sent.
+
+        A list with any other hash is another release's.
+        """
+        digest = hashlib.sha256()
+        hashes = [digest.hexdigest()]
+        for byte in self.path(CHECKSUMS).read_bytes():
+            digest.update(bytes([byte]))
+            hashes.append(digest.hexdigest())
+        return frozenset(hashes)
 
 
 def read_inventory(folder: Path) -> Inventory:

@@ -1,5 +1,6 @@
 """Which addresses may be told the token: answers name the hosts to go on with, and an answer may be hostile."""
 
+import re
 from ipaddress import ip_address
 
 import httpx
@@ -24,8 +25,15 @@ def api_address(text: str) -> httpx.URL:
     """
     url = _parsed(text)
     if url is None or not url.host or url.userinfo or not (url.scheme == "https" or _is_local_http(url)):
-        raise InputError(f"{text!r} is no address of an OSF API. Give one such as https://api.osf.io/v2/, or osf")
-    return url.copy_with(path=url.path.rstrip("/") + "/", query=None, fragment=None)
+        raise InputError(
+            f"{without_userinfo(text)!r} is no address of an OSF API. Give one such as https://api.osf.io/v2/, or osf"
+        )
+    return url.copy_with(raw_path=url.raw_path.partition(b"?")[0].rstrip(b"/") + b"/", fragment=None)
+
+
+def without_userinfo(text: str) -> str:
+    """An address as it may be shown, without user, password and query, even if it cannot be read."""
+    return re.sub(r"//.*@", "//", text, flags=re.DOTALL).partition("?")[0]
 
 
 def trusted_link(api: httpx.URL, link: str) -> httpx.URL:
@@ -44,8 +52,8 @@ def trusted_link(api: httpx.URL, link: str) -> httpx.URL:
         if url.scheme == "https" and f".{url.host}".lower().endswith(f".{_domain(api)}"):
             return url
     raise PublishError(
-        f"{api.host} names {url.host if url else 'an unreadable address'!r} to go on with, which is not of its own "
-        f"domain or not https. The token is not sent there: look whether {api} is the right API"
+        f"{api.host} names {url.host[:100] if url else 'an unreadable address'!r} to go on with, which is not of its "
+        f"own domain or not https. The token is not sent there: look whether {api} is the right API"
     )
 
 
@@ -57,9 +65,11 @@ def _domain(api: httpx.URL) -> str:
 
 def _parsed(text: str, base: httpx.URL | None = None) -> httpx.URL | None:
     try:
-        return base.join(text) if base else httpx.URL(text)
-    except httpx.InvalidURL:
+        url = base.join(text) if base else httpx.URL(text)
+        url.host  # noqa: B018 - which is decoded only now
+    except (httpx.InvalidURL, ValueError):
         return None
+    return url
 
 
 def _is_local_http(url: httpx.URL) -> bool:

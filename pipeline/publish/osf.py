@@ -3,7 +3,9 @@
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from pipeline.errors import InputError
 from pipeline.logs import log_event
@@ -12,6 +14,7 @@ from pipeline.publish.client import ATTEMPTS, Answer, Client
 from pipeline.publish.inventory import Inventory
 from pipeline.publish.osf_answers import Entity, Node, Storage, read_answer, read_listing
 from pipeline.publish.target import UNKNOWN, PublishError
+from pipeline.release.checksums import CHECKSUMS
 
 OSF_API = "https://api.osf.io/v2/"
 STORAGE = "osfstorage"
@@ -61,6 +64,8 @@ class OsfTarget:
         self._folders: dict[str, _Folder] = {}
         """By their path in the release; the version's own is ``""``."""
         self._files: dict[str, Entity] = {}
+        self._stored = set[str]()
+        """Hashes of what came of our own uploads, as OSF gives them."""
 
     @property
     def where(self) -> str:
@@ -78,7 +83,12 @@ class OsfTarget:
         self._files.clear()
         for entity in self._listed(self._root):
             if entity.is_folder and entity.name == inventory.version:
-                self._take_in("", entity)
+                self._take_in("", entity, _folders(inventory))
+        if self._hash(CHECKSUMS) == UNKNOWN:
+            raise PublishError(
+                f"{self.where} gives no SHA-256 of {inventory.version}/{CHECKSUMS}, which cannot be compared. Run the "
+                f"same command again later, or choose a new version"
+            )
         return {name: file.sha256 for name, file in self._files.items()}
 
     def check_room(self, inventory: Inventory, names: Sequence[str]) -> None:
@@ -101,7 +111,7 @@ class OsfTarget:
     def send(self, inventory: Inventory, names: Sequence[str], sent: Callable[[int], object]) -> None:
         """As `Target` says; what is there with another content gets a new version."""
         for name in names:
-            self._folder(inventory.version, name.rpartition("/")[0])
+            self._folder(inventory, name.rpartition("/")[0])
             self._send_file(name, inventory, sent)
             log_event(_log, logging.INFO, "file published", file=name, bytes=inventory.files[name].bytes)
 
@@ -112,57 +122,80 @@ class OsfTarget:
         part. So no file is ever made twice.
         """
         entry = inventory.files[name]
-        path, _, base = name.rpartition("/")
+        path = name.rpartition("/")[0]
+        is_stored = False
         for attempt in range(ATTEMPTS):
-            there = self._files.get(name)
             body = Body(inventory.path(name), entry, sent)
-            if there is None:
-                answer = self._client.ask("PUT", self._folders[path].upload, {"kind": "file", "name": base}, body)
-            else:  # a new version; with a name it would be refused
-                answer = self._client.ask("PUT", there.links.upload, {"kind": "file"}, body)
-            reason = answer.reason
-            if answer.status in {200, 201}:
-                reason = "OSF has it with another SHA-256"
-                self._files[name] = read_answer(answer, Entity)
-                if self._files[name].sha256 == UNKNOWN:
-                    self._look_again(path)
-            elif answer.is_passing or answer.status in {404, 409}:
-                if answer.is_passing:
-                    self._client.pause(attempt, answer)
+            if not is_stored or self._hash(name) != UNKNOWN:  # else only its hash is waited for
+                answer = self._put_file(name, inventory, body)
+                is_stored = answer.status in {200, 201}
+            if self._hash(name) != entry.sha256:
+                self._client.pause(attempt, answer)
                 self._look_again(path)
-            else:
-                raise self._refusal(answer)
-            if name in self._files and self._files[name].sha256 == entry.sha256:
+            if self._hash(name) == entry.sha256:
                 sent(entry.bytes - body.bytes)
                 return
             body.take_back()
-            log_event(_log, logging.WARNING, "file is sent again", file=name, reason=reason)
+            reason = answer.reason
+            if is_stored:
+                reason = f"OSF has it with {'another' if self._hash(name) else 'no'} SHA-256"
+            log_event(_log, logging.WARNING, "file is not there as it was sent", file=name, reason=reason)
         raise PublishError(
-            f"{name} did not arrive at {self.where} whole in {ATTEMPTS} attempts, the last: {reason}. "
-            f"Run the same command again later; what is there is kept"
+            f"{name} did not arrive at {self.where} whole, or cannot be checked, in {ATTEMPTS} attempts, the last: "
+            f"{reason}. Run the same command again later; what is there is kept"
         )
 
-    def _folder(self, version: str, path: str) -> _Folder:
+    def _put_file(self, name: str, inventory: Inventory, body: Body) -> Answer:
+        path, _, base = name.rpartition("/")
+        there = self._files.get(name)
+        if there is None:
+            answer = self._put(inventory, self._folders[path].upload, {"kind": "file", "name": base}, body)
+        else:  # a new version; with a name it would be refused
+            answer = self._put(inventory, there.links.upload, {"kind": "file"}, body)
+        if answer.is_refusal and answer.status not in {404, 409}:
+            raise self._refusal(answer)
+        if answer.status in {200, 201}:
+            with suppress(PublishError):  # what it says may be nothing; the listing is read then
+                self._files[name] = read_answer(answer, Entity)
+                self._stored |= {self._files[name].sha256} - {UNKNOWN}
+        return answer
+
+    def _folder(self, inventory: Inventory, path: str) -> _Folder:
         """The folder of a path in the release, made where it is not there."""
         if path not in self._folders:
             above, _, name = path.rpartition("/")
-            parent = self._folder(version, above) if path else self._root
-            self._enter(path, self._made_folder(parent, name if path else version))
+            parent = self._folder(inventory, above) if path else self._root
+            self._enter(path, self._made_folder(inventory, parent, name if path else inventory.version))
         return self._folders[path]
 
-    def _made_folder(self, parent: _Folder, name: str) -> Entity:
+    def _made_folder(self, inventory: Inventory, parent: _Folder, name: str) -> Entity:
         for attempt in range(ATTEMPTS):
-            answer = self._client.ask("PUT", parent.upload, {"kind": "folder", "name": name})
-            if answer.status == 201:
-                return read_answer(answer, Entity)
-            if not answer.is_passing and answer.status != 409:
+            answer = self._put(inventory, parent.upload, {"kind": "folder", "name": name})
+            if answer.is_refusal and answer.status != 409:
                 raise self._refusal(answer)
-            if answer.is_passing:
-                self._client.pause(attempt, answer)
+            with suppress(PublishError):
+                if answer.status == 201:
+                    return read_answer(answer, Entity)
+            self._client.pause(attempt, answer)
             for entity in self._listed(parent):  # made although no answer came, or by somebody else
                 if entity.is_folder and entity.name == name:
                     return entity
         raise PublishError(f"{self.where}: folder {name} cannot be made: {answer.reason}. Run the same command again")
+
+    def _put(self, inventory: Inventory, link: str, parameters: Mapping[str, str], body: Body | None = None) -> Answer:
+        """Send a file or make a folder, unless another release has been published as this version meanwhile.
+
+        All that is ever changed there is changed here.
+        """
+        if "" in self._folders:
+            self._look_again("")
+            seal = self._hash(CHECKSUMS)
+            if seal is not None and seal not in inventory.seals | self._stored:
+                raise PublishError(
+                    f"{self.where}: another release has been published as {inventory.version} meanwhile. A version is "
+                    f"never overwritten: give this release a new one"
+                )
+        return self._client.ask("PUT", link, parameters, body)
 
     def _storage(self) -> _Folder:
         listing = f"nodes/{self._node}/files/"
@@ -175,28 +208,38 @@ class OsfTarget:
     def _enter(self, path: str, folder: Entity) -> None:
         self._folders[path] = _Folder(folder.links.upload, folder.listing(self._root.listing))
 
-    def _take_in(self, name: str, entity: Entity) -> None:
-        """Know what is there: a file, or a folder and everything below it."""
+    def _hash(self, name: str) -> str | None:
+        """SHA-256 of a file as it was seen last; None where there is none."""
+        return self._files[name].sha256 if name in self._files else None
+
+    def _take_in(self, name: str, entity: Entity, known: frozenset[str]) -> None:
+        """Know what is there: a file, or a folder and everything below it.
+
+        A folder that the release does not have is noted and not looked into, so that there is an end to it.
+        """
         if name in (self._folders if entity.is_folder else self._files):
             raise PublishError(f"{self.where} has two of {name or 'that version'}. Remove one of them there")
-        if not entity.is_folder:
-            self._files[name] = entity
+        if not entity.is_folder or name not in known:
+            self._files[f"{name}/" if entity.is_folder else name] = entity
             return
         self._enter(name, entity)
         for inside in self._listed(self._folders[name]):
-            self._take_in(f"{name}/{inside.name}" if name else inside.name, inside)
+            self._take_in(f"{name}/{inside.name}" if name else inside.name, inside, known)
 
     def _look_again(self, path: str) -> None:
         """Read anew which files are in a folder."""
         prefix = f"{path}/" if path else ""
-        for name in [name for name in self._files if name.rpartition("/")[0] == path]:
-            del self._files[name]
-        files = [entity for entity in self._listed(self._folders[path]) if not entity.is_folder]
-        self._files |= {prefix + entity.name: entity for entity in files}
+        files = {prefix + each.name: each for each in self._listed(self._folders[path]) if not each.is_folder}
+        self._files = {name: each for name, each in self._files.items() if name.rpartition("/")[0] != path} | files
 
     def _listed(self, folder: _Folder) -> Iterator[Entity]:
+        """What is in a folder; what moves to the next page while they are read is there only once."""
+        seen = set[str]()
         for answer in self._client.pages(folder.listing):
-            yield from read_listing(self._told(answer))
+            for entity in read_listing(self._told(answer)):
+                if entity.attributes.path not in seen:
+                    seen.add(entity.attributes.path)
+                    yield entity
 
     def _used_bytes(self) -> int:
         """What OSF counts, up to a day late; only who may write is told."""
@@ -217,3 +260,9 @@ class OsfTarget:
     def _refusal(self, answer: Answer) -> PublishError:
         meaning = _MEANINGS.get(answer.status, f"cannot be used: OSF answers {answer.reason}. Try again later")
         return PublishError(f"{self.where} {meaning}")
+
+
+def _folders(inventory: Inventory) -> frozenset[str]:
+    """The folders of a release, that of the version as ``""``."""
+    paths = {path for name in inventory.files for path in PurePosixPath(name).parents}
+    return frozenset("" if path == PurePosixPath() else f"{path}" for path in paths)

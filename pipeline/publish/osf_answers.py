@@ -29,7 +29,9 @@ class Node(_Answered):
 class StorageAttributes(_Answered):
     """What lies in a node's storage, all versions of its files together."""
 
-    storage_usage: int | None = Field(default=None, description="bytes; sent as text, null while OSF still counts")
+    storage_usage: int | None = Field(
+        default=None, ge=0, le=1 << 60, description="bytes; sent as text, null while OSF still counts"
+    )
 
 
 class Storage(_Answered):
@@ -76,8 +78,8 @@ class Entity(_Answered):
 
     @property
     def sha256(self) -> str:
-        """Of the newest version of a file."""
-        return self.attributes.extra.hashes.sha256 or UNKNOWN
+        """Of the newest version of a file, in small letters."""
+        return (self.attributes.extra.hashes.sha256 or UNKNOWN).lower()
 
     def listing(self, storage_listing: str) -> str:
         """Address of what is in a folder; WaterButler does not give it.

@@ -63,18 +63,23 @@ def plan_upload(inventory: Inventory, found: Mapping[str, str], target: Target) 
     place = f"{target.where} holds {inventory.version}/"
     for name in sorted(found.keys() - inventory.files.keys()):
         raise PublishError(f"{place}{name}, which this release does not have. Remove it there or choose a new version")
-    differing = [name for name in found if found[name] != inventory.files[name].sha256]
+    differing = [name for name in sorted(found) if found[name] != inventory.files[name].sha256]
     if found.get(CHECKSUMS) == inventory.files[CHECKSUMS].sha256:
         for name in sorted((inventory.files.keys() - found.keys()) | set(differing)):
+            # Where nothing is replaced, what is wrong has to go as well as the seal.
+            wrong = [f"{inventory.version}/{each}" for each in [CHECKSUMS, *([] if target.replaces else differing)]]
+            remove = " and ".join(wrong) if len(wrong) < 4 else f"all of {inventory.version}/"
             raise PublishError(
                 f"{target.where} has {inventory.version} published, but {name} is missing there or another one. "
-                f"Remove {inventory.version}/{CHECKSUMS} there and run the same command again to repair it"
+                f"Remove {remove} there and run the same command again to repair it"
             )
-    # A list of checksums that is wrong for the files beside it, which are all ours, is ours too, cut off.
-    cut_off = differing == [CHECKSUMS] and found.keys() == inventory.files.keys()
+    # The list is sent once all else is there: only then is what there is of it our own, cut off.
+    cut_off = (
+        differing == [CHECKSUMS] and found.keys() == inventory.files.keys() and found[CHECKSUMS] in inventory.seals
+    )
     if (CHECKSUMS in differing and not cut_off) or (differing and not target.replaces):
         raise PublishError(
-            f"{place}{CHECKSUMS if CHECKSUMS in differing else min(differing)} with other content: another release of "
+            f"{place}{CHECKSUMS if CHECKSUMS in differing else differing[0]} with other content: another release of "
             f"that version. A version is never overwritten: give this release a new one"
         )
     return Plan(target.where, inventory.version, tuple(_steps(inventory, found)))

@@ -1,21 +1,26 @@
-"""A bucket of S3, or of a store that speaks its protocol; credentials and address come from AWS's own variables."""
+"""A bucket of S3, or of a store that speaks its protocol."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError
-from obstore.store import S3Store
+from obstore.exceptions import AlreadyExistsError
 
-from pipeline.errors import InputError
 from pipeline.publish.body import Body
 from pipeline.publish.inventory import Inventory
 from pipeline.publish.target import UNKNOWN, PublishError
+from pipeline.store.bucket import ANSWER_SECONDS, answer, bucket_errors, open_bucket
+
+if TYPE_CHECKING:
+    from obstore import ListStream, ObjectMeta
 
 _SMALL_BYTES = 8 << 20
 """Sent at once, on condition that nothing has the name; parts of a larger file know no such condition."""
-_PART_BYTES = 16 << 20  # in 10,000 parts at most, so 160 GB
+_PART_BYTES = 8 << 20  # in 10,000 parts at most, so 80 GB
 _CONNECTIONS = 4
 _HASH = "sha256"
 
@@ -23,21 +28,21 @@ _HASH = "sha256"
 class S3Target:
     """Publishes below a prefix of a bucket; an object appears whole or not at all and carries its SHA-256.
 
+    What a large file's upload has sent when it is killed stays in the bucket unseen, and is paid for, until a lifecycle
+    rule of the bucket (AbortIncompleteMultipartUpload) takes it away.
+
     Args:
         url: such as `s3://bucket/prefix`.
 
     Raises:
-        InputError: when it is none.
+        InputError: when it is none, or AWS's variables do not open it.
     """
 
     replaces = False
 
     def __init__(self, url: str) -> None:
+        self._store = open_bucket(url)
         self._url = url.rstrip("/")
-        try:
-            self._store = S3Store.from_url(self._url)
-        except (BaseError, ValueError) as error:
-            raise InputError(f"{url} cannot be used: {_first_line(error)}. Give s3://bucket/prefix") from error
 
     @property
     def where(self) -> str:
@@ -45,16 +50,16 @@ class S3Target:
         return self._url
 
     def find(self, inventory: Inventory) -> Mapping[str, str]:
-        """As `Target` says, by what each object says of itself, which is verified when it is sent."""
+        """As `Target` says, by what each object says of itself; one that says nothing is read."""
+        folders = {f"{folder}" for name in inventory.files for folder in PurePosixPath(name).parents}
         found = dict[str, str]()
-        with self._telling():
-            for listed in obstore.list(self._store, prefix=inventory.version):
-                for item in listed:
-                    name = item["path"].removeprefix(f"{inventory.version}/")
-                    found[name] = UNKNOWN
-                    if name in inventory.files and item["size"] == inventory.files[name].bytes:
-                        head = obstore.get(self._store, item["path"], options={"head": True})
-                        found[name] = head.attributes.get(_HASH, UNKNOWN)
+        with bucket_errors(self.where, PublishError):
+            for key, size in self._listed(inventory.version):
+                name = key.removeprefix(inventory.version).removeprefix("/") or "."
+                if name in folders and not size:
+                    continue  # which a bucket does not have; a browser of buckets makes an empty object of its name
+                ours = name in inventory.files and size == inventory.files[name].bytes
+                found[name] = self._said(key) or self._read(key, size) if ours else UNKNOWN
         return found
 
     def check_room(self, inventory: Inventory, names: Sequence[str]) -> None:
@@ -63,47 +68,62 @@ class S3Target:
     def send(self, inventory: Inventory, names: Sequence[str], sent: Callable[[int], object]) -> None:
         """As `Target` says; every object is read back."""
         for name in names:
-            with self._telling():
-                self._put(inventory, name, sent)
+            with bucket_errors(self.where, PublishError):
+                self._put(f"{inventory.version}/{name}", Body(inventory.path(name), inventory.files[name], sent))
 
-    def _put(self, inventory: Inventory, name: str, sent: Callable[[int], object]) -> None:
-        key = f"{inventory.version}/{name}"
-        entry = inventory.files[name]
-        body = Body(inventory.path(name), entry, sent)
-        attributes = {_HASH: entry.sha256}
-        if entry.bytes <= _SMALL_BYTES:
-            try:
-                obstore.put(self._store, key, b"".join(body), attributes=attributes, mode="create")
-            except AlreadyExistsError:
-                raise PublishError(
-                    f"{self.where} has got {key} meanwhile. Let one publication end before the next"
-                ) from None
-        else:
-            obstore.put(
-                self._store,
-                key,
-                iter(body),
-                attributes=attributes,
-                chunk_size=_PART_BYTES,
-                max_concurrency=_CONNECTIONS,
-            )
-        digest = hashlib.sha256()
-        for chunk in obstore.get(self._store, key).stream(min_chunk_size=_SMALL_BYTES):
-            digest.update(chunk)
-        if digest.hexdigest() != entry.sha256:
-            obstore.delete(self._store, key)  # or the next attempt would believe what it says of itself
+    def _put(self, key: str, body: Body) -> None:
+        put = partial(obstore.put_async, self._store, key, attributes={_HASH: body.sha256})
+        with self._refusing(key):
+            if body.size <= _SMALL_BYTES:
+                content = b"".join(body)
+                answer(lambda: put(content, mode="create"))
+            else:
+                self._check_absent(key)  # parts know no such condition
+                answer(lambda: put(iter(body), chunk_size=_PART_BYTES, max_concurrency=_CONNECTIONS))
+        if self._read(key, body.size) != body.sha256:
+            answer(lambda: obstore.delete_async(self._store, key))  # or it would be believed the next time
             raise PublishError(f"{self.where}/{key} came back with other content. Run the same command again")
 
+    def _listed(self, version: str) -> Iterator[tuple[str, int]]:
+        """Every object's key and bytes."""
+        pages = obstore.list(self._store, prefix=version)
+        while page := answer(partial(_next, pages), ANSWER_SECONDS):
+            for item in page:
+                yield item["path"], item["size"]
+
+    def _said(self, key: str) -> str | None:
+        """The SHA-256 that an object carries; None where it was not sent from here."""
+        head = answer(lambda: obstore.get_async(self._store, key, options={"head": True}), ANSWER_SECONDS)
+        return head.attributes.get(_HASH)
+
+    def _read(self, key: str, size: int) -> str:
+        """SHA-256 of the first bytes of an object, in pieces, each of which is asked for again when it fails."""
+        digest = hashlib.sha256()
+        for start in range(0, size, _PART_BYTES):
+            end = min(start + _PART_BYTES, size)
+            digest.update(answer(partial(obstore.get_range_async, self._store, key, start=start, end=end)))
+        return digest.hexdigest()
+
+    def _check_absent(self, key: str) -> None:
+        try:
+            answer(lambda: obstore.head_async(self._store, key), ANSWER_SECONDS)
+        except FileNotFoundError:
+            return
+        raise AlreadyExistsError(key)
+
     @contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _refusing(self, key: str) -> Iterator[None]:
         try:
             yield
-        except BaseError as error:
-            reason = _first_line(error)
-        else:
-            return
-        raise PublishError(f"{self.where} cannot be used: {reason}. Check the bucket, AWS_* variables and permissions")
+        except AlreadyExistsError:
+            raise PublishError(
+                f"{self.where} has got {key} meanwhile. Let one publication end before the next"
+            ) from None
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0].removesuffix('<?xml version="1.0" encoding="utf-8"?>')[:300]
+async def _next(pages: "ListStream[Sequence[ObjectMeta]]") -> "Sequence[ObjectMeta]":
+    """A page; an empty one after the last."""
+    try:
+        return await anext(pages)
+    except StopAsyncIteration:
+        return []

@@ -1,18 +1,24 @@
 """A dataset's signals as Zarr stores in stored ZIP archives, which open in place; compressed records are copied."""
 
+import json
 import zipfile
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
+from numcodecs import zstd
+from numpy.typing import NDArray
 
 from pipeline.dataset import Dataset
 from pipeline.progress import tracked
+from pipeline.recipe import parse_json
 from pipeline.release.manifest import SignalsPart
 from pipeline.shards import plan_shards
 from pipeline.store.files import all_files
+from pipeline.store.place import Place
 from pipeline.store.sharding import join_chunks
 from pipeline.store.signals import create_store, shard_file
 from pipeline.store.subset import committed_chunks, numbered_shards
@@ -26,6 +32,9 @@ PART_RECORDS = 400 * SHARD_RECORDS
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The first moment that a ZIP can name."""
+
+_SLACK_BYTES = 4096
+"""By which another version's metadata may be longer."""
 
 
 def archive_name(number: int) -> str:
@@ -67,7 +76,7 @@ def _chunks(dataset: Dataset, name: str) -> Iterator[memoryview]:
     manifest = dataset.manifest
     shards = plan_shards(len(dataset), manifest.shard_records)
 
-    def read(path: Path) -> Sequence[memoryview]:
+    def read(path: Place) -> Sequence[memoryview]:
         entry = manifest.files[path.relative_to(dataset.folder).as_posix()]
         return committed_chunks(path, entry, manifest.shard_records)
 
@@ -75,7 +84,43 @@ def _chunks(dataset: Dataset, name: str) -> Iterator[memoryview]:
     return chain.from_iterable(in_threads(read, tracked(files, f"packing {name}", "shards")))
 
 
-def _metadata(records: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> Iterator[tuple[str, bytes]]:
+def archive_fault(path: Path, records: NDArray[np.int64]) -> str | None:
+    """What is wrong with an archive but for its shards: a wrong name, shape, unit, lead or record number misleads.
+
+    Another version of Zarr may write and compress the same metadata in other words.
+
+    Args:
+        path: its file.
+        records: (n,) numbers of its records.
+
+    Raises:
+        OSError, ValueError, RuntimeError, zipfile.BadZipFile: when it cannot be read.
+    """
+    shards = [f"signal/c/{shard.index}/0/0" for shard in plan_shards(len(records), SHARD_RECORDS)]
+    expected = dict(_metadata(records))
+    with zipfile.ZipFile(path) as archive:
+        if sorted(archive.namelist()) != sorted([*expected, *shards]):
+            return f"has other members than an archive of {len(records)} records"
+        for name, content in expected.items():
+            member = archive.getinfo(name)
+            if member.compress_type != zipfile.ZIP_STORED or member.file_size > 2 * len(content) + _SLACK_BYTES:
+                return f"has a {name} that is compressed or far too large"
+            found = archive.read(member)
+            if found != content and _meaning(name, found, content) != _meaning(name, content, content):
+                return f"has another {name} than an archive of its records"
+    return None
+
+
+def _meaning(name: str, content: bytes, ours: bytes) -> Any:  # noqa: ANN401 - what JSON holds, or bytes
+    """What a metadata document says, or what a chunk unpacks to, which is never more than ours does."""
+    if name.endswith(".json"):
+        document = parse_json(content.decode("utf-8"))
+        return {key: document.get(key) for key in json.loads(ours)} if isinstance(document, dict) else None
+    unpacked: bytes = zstd.decompress(content, bytearray(len(zstd.decompress(ours))))
+    return unpacked
+
+
+def _metadata(records: NDArray[np.int64]) -> Iterator[tuple[str, bytes]]:
     """Everything of a store but its shards, as Zarr writes it."""
     with TemporaryDirectory() as temporary:
         store = Path(temporary) / "store"

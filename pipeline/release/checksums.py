@@ -9,8 +9,8 @@ from pipeline.store.files import FileEntry
 from pipeline.store.outside import check_plain
 
 CHECKSUMS = "SHA256SUMS.txt"
-_LINE = re.compile(r"([0-9a-f]{64})  ((?:[\w.-]*[\w-][\w.-]*/)*[\w.-]*[\w-][\w.-]*)")
-"""A hash and a path in the release, never out of it: no part of it is of dots alone."""
+_LINE = re.compile(r"([0-9a-f]{64})  ([\w./-]+)")
+"""A hash and a path in the release; never out of it, for no part of it is empty or of dots alone."""
 _MOST_BYTES = 1 << 26
 
 
@@ -36,7 +36,7 @@ def read_checksums(folder: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
         match = _LINE.fullmatch(line)
-        if match is None or match[2] in found:
+        if match is None or match[2] in found or not all(part.strip(".") for part in match[2].split("/")):
             raise DatasetError(f"{path} is damaged in line {number}. Get the release again")
         found[match[2]] = match[1]
     return found

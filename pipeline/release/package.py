@@ -1,7 +1,6 @@
 """Make a release: two self-contained datasets and what speaks for both, in one folder that anybody can check."""
 
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +14,6 @@ from pipeline.columns import RELEASE_SCHEMA
 from pipeline.dataset import Dataset, Manifest, open_dataset
 from pipeline.dictionary import dictionary_csv, dictionary_json
 from pipeline.errors import DatasetError, RecipeError
-from pipeline.folder import locked
 from pipeline.normal import NORMAL
 from pipeline.quality.assess import assess
 from pipeline.quality.distances import read_reference
@@ -44,6 +42,8 @@ from pipeline.report.page import report_page
 from pipeline.second_opinion import SECOND_OPINION
 from pipeline.store.documents import write_document
 from pipeline.store.files import content_entry, folder_entries
+from pipeline.store.lease import locked
+from pipeline.store.place import Place
 from pipeline.store.signals import SIGNALS
 from pipeline.store.tables import MEASUREMENTS, write_table
 from pipeline.verify import verify
@@ -59,7 +59,7 @@ _CARRIED_OVER = {"records", "content_digest", "signals_digest", "table_digest", 
 class Released:
     """A release that is there."""
 
-    folder: Path
+    folder: Place
     manifest: ReleaseManifest
     made: bool = True
     """Whether it was made just now."""
@@ -76,7 +76,7 @@ class Released:
 class Request:
     """What a release is to be."""
 
-    out: Path
+    out: Place
     version: str
     exports: Sequence[str] = ()
     reference: Path | None = None
@@ -97,7 +97,7 @@ def keep_released(dataset: Dataset) -> Released:
     return make_release(dataset, Request(out, version))
 
 
-def next_release(dataset: Dataset, out: Path | None = None, version: str | None = None) -> tuple[Path, str]:
+def next_release(dataset: Dataset, out: Place | None = None, version: str | None = None) -> tuple[Place, str]:
     """Where a release goes and which version it is, as far as that is not given.
 
     Args:
@@ -172,7 +172,7 @@ def _write(
     for name, text in texts.items():
         _write_text(folder / name, text)
     if (dataset.folder / SECOND_OPINION).exists():
-        shutil.copyfile(dataset.folder / SECOND_OPINION, folder / QUALITY / SECOND_OPINION)
+        (folder / QUALITY / SECOND_OPINION).write_bytes((dataset.folder / SECOND_OPINION).read_bytes())
     for name in exports:
         (folder / EXPORTED / name).mkdir(parents=True)
         EXPORTS[name].write(sources, release, folder / EXPORTED / name)

@@ -1,6 +1,7 @@
 """A release, read as the dataset that it was made from."""
 
 import zipfile
+from collections.abc import Iterator
 from io import BytesIO
 from itertools import accumulate
 from pathlib import Path
@@ -14,18 +15,19 @@ from pipeline.columns import SUBSET_SCHEMA, TABLE_SCHEMA
 from pipeline.dataset import Dataset, Manifest
 from pipeline.errors import DatasetError
 from pipeline.leads import SAMPLES, STORED_LEADS
-from pipeline.release.archives import SHARD_RECORDS
+from pipeline.release.archives import SHARD_RECORDS, archive_name
 from pipeline.release.manifest import RELEASE_MANIFEST, ReleaseManifest, SignalsPart
-from pipeline.shards import plan_shards
+from pipeline.shards import MOST_SHARD_RECORDS, plan_shards
 from pipeline.store.documents import read_document
 from pipeline.store.outside import MOST_CHUNK_BYTES, check_plain, read_records
-from pipeline.store.tables import read_table
+from pipeline.store.place import Place
+from pipeline.store.tables import MEASUREMENTS, read_table
 
 AGAIN = "Get the release again"
 _MOST_SHARD_BYTES = SHARD_RECORDS * (MOST_CHUNK_BYTES + 16) + 4
 
 
-def is_release(folder: Path) -> bool:
+def is_release(folder: Place) -> bool:
     """Whether a folder is a release, or the remains of one; what cannot be looked into is none."""
     try:
         return (folder / RELEASE_MANIFEST).exists()
@@ -33,13 +35,50 @@ def is_release(folder: Path) -> bool:
         return False
 
 
-def read_release(folder: Path) -> ReleaseManifest:
+def read_release(folder: Place) -> ReleaseManifest:
     """What a release says of itself.
 
     Raises:
         DatasetError: when the folder holds none.
     """
     return read_document(folder / RELEASE_MANIFEST, ReleaseManifest, remedy=AGAIN)
+
+
+def check_contents(folder: Path, release: ReleaseManifest) -> None:
+    """Refuse what no release says of itself: other files than its own, or counts that contradict each other.
+
+    Args:
+        folder: the release.
+        release: what it says of itself.
+
+    Raises:
+        DatasetError: names the first that is wrong.
+    """
+    problem = next(_contradictions(release), None)
+    if problem is not None:
+        raise DatasetError(f"{folder / RELEASE_MANIFEST} {problem}. {AGAIN}")
+
+
+def _contradictions(release: ReleaseManifest) -> Iterator[str]:
+    if release.datasets.keys() != {"all", "normal"}:
+        yield "does not describe all/ and normal/"
+        return
+    for name, contents in release.datasets.items():
+        names = [f"{name}/{archive_name(number)}" for number in range(len(contents.signals))]
+        if contents.table != f"{name}/{MEASUREMENTS}" or [part.file for part in contents.signals] != names:
+            yield f"names other files for {name}/ than a release has"
+        for what, counts in (
+            ("archives", [part.records for part in contents.signals]),
+            ("verdicts", contents.verdicts.values()),
+            ("statuses", contents.statuses.values()),
+        ):
+            if sum(counts) != contents.records:
+                yield f"has {what} of {sum(counts)} records in {name}/, not {contents.records}"
+    everything, normal = release.datasets["all"], release.datasets["normal"]
+    if everything.records != release.recipe.records:
+        yield f"has {everything.records} records by a recipe of {release.recipe.records}"
+    if {everything.verdicts.get("Normal", 0), normal.verdicts.get("Normal", 0)} != {normal.records}:
+        yield "has other records in normal/ than those with the verdict Normal"
 
 
 def open_release(folder: Path) -> "ReleasedDataset":
@@ -54,6 +93,8 @@ def open_release(folder: Path) -> "ReleasedDataset":
 class ReleasedDataset(Dataset):
     """One of the two datasets of a release; it is numbered, and has the columns, as where it came from."""
 
+    folder: Path
+
     def __init__(self, folder: Path, release: ReleaseManifest, name: Literal["all", "normal"]) -> None:
         """Open it.
 
@@ -61,14 +102,18 @@ class ReleasedDataset(Dataset):
             folder: the release.
             release: what it says of itself.
             name: which of the two.
+
+        Raises:
+            DatasetError: when the release contradicts itself.
         """
+        check_contents(folder, release)
         self.contents = release.datasets[name]
         self._normal = name == "normal"
         about = release.model_dump(include=set(Manifest.model_fields) & set(ReleaseManifest.model_fields) - {"kind"})
         own = self.contents.model_dump(include=set(Manifest.model_fields))
         kind = "subset" if self._normal else "dataset"
         manifest = Manifest.model_validate(
-            about | own | {"kind": kind, "shard_records": SHARD_RECORDS, "files": {}, "sealed_by": ""}
+            about | own | {"kind": kind, "shard_records": MOST_SHARD_RECORDS, "files": {}, "sealed_by": ""}
         )
         super().__init__(folder, manifest)
 
@@ -78,7 +123,7 @@ class ReleasedDataset(Dataset):
         Raises:
             DatasetError: when it cannot be read or has not a row for every record.
         """
-        return read_table(self.folder / self.contents.table, records=len(self))
+        return self._read_table(None)
 
     def measurements(self, columns: list[str] | None = None) -> pa.Table:
         """The columns that the dataset had from which the release was made, or some of them.
@@ -87,7 +132,10 @@ class ReleasedDataset(Dataset):
             DatasetError: when it cannot be read, lacks a column or has not a row for every record.
         """
         schema = SUBSET_SCHEMA if self._normal else TABLE_SCHEMA
-        return read_table(self.folder / self.contents.table, columns or schema.names, records=len(self))
+        return self._read_table(columns or schema.names)
+
+    def _read_table(self, columns: list[str] | None) -> pa.Table:
+        return read_table(self.folder / self.contents.table, columns, records=len(self))
 
     def read(self, start: int, stop: int) -> NDArray[np.int16]:
         """The signals of records start ≤ i < stop, (stop - start, 8, 5000) int16, µV.

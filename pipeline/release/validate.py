@@ -5,6 +5,7 @@ hostile document names, and open Parquet files by themselves. There the network 
 """
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import DatasetError, InputError
-from pipeline.recipe import MOST_JSON_BYTES, parse_json
+from pipeline.recipe import parse_json
 from pipeline.release.checksums import read_checksums
 from pipeline.store.outside import check_plain
+from pipeline.store.pages import check_pages
 from pipeline.store.tables import read_table
 
 _LIBRARIES = ("cyclonedx", "datacite", "frictionless", "jsonschema", "mlcroissant", "rdflib", "rocrate", "yaml")
@@ -26,6 +28,11 @@ _ROWS = 20
 """Of a table that frictionless looks at: it takes 9 ms a row of 150 columns."""
 _MOST_FAULTS = 5
 """Named a file."""
+_MOST_BYTES, _MOST_YAML_BYTES = 1 << 22, 1 << 16
+"""Of a document, some 30 times ours: validators take far more memory than that, and YAML seconds."""
+_DEVICES = {os.devnull, "/dev/urandom"}
+_MOST_SECONDS = 600
+"""For all documents, which take seconds; a pattern that one of them brings may take for ever."""
 
 
 def invalid_metadata(folder: Path) -> Iterator[tuple[str, str]]:
@@ -53,7 +60,13 @@ def invalid_metadata(folder: Path) -> Iterator[tuple[str, str]]:
         __name__,
         str(folder.absolute()),
     ]  # never a module of the folder it is run in
-    done = subprocess.run(command, capture_output=True, check=False, encoding="utf-8", errors="replace")
+    try:
+        done = subprocess.run(
+            command, capture_output=True, check=False, encoding="utf-8", errors="replace", timeout=_MOST_SECONDS
+        )
+    except subprocess.TimeoutExpired as error:
+        reason = f"keeps a validator of metadata busy for more than {_MOST_SECONDS} s. Get the release again"
+        raise DatasetError(f"{folder} {reason}") from error
     if done.returncode:
         reason = (done.stderr.splitlines() or [f"exit status {done.returncode}"])[-1]
         raise DatasetError(f"{folder} brings a validator of metadata down: {_line(reason)}. Get the release again")
@@ -73,6 +86,7 @@ def _croissant(folder: Path, name: str) -> Iterator[str]:
     dataset = _library("mlcroissant").Dataset(folder / name)
     for records in document["recordSet"]:
         table = records["field"][0]["source"]["fileObject"]["@id"]
+        check_pages(folder, folder / table)
         rows = read_table(folder / table).num_rows  # which looks at a file before anything else opens it
         if len(list(islice(dataset.records(records["@id"]), 1))) != min(rows, 1):
             yield f"{records['@id']} gives no record of {table}"
@@ -96,7 +110,10 @@ def _data_package(folder: Path, name: str) -> Iterator[str]:
         wrong = list(_unlike_the_sums(folder, named))
     yield from wrong
     for resource in () if wrong else document["resources"]:
-        rows = read_table(folder / resource["path"]).slice(0, _ROWS).to_pylist() if "schema" in resource else []
+        rows = list[Any]()
+        if "schema" in resource:
+            check_pages(folder, folder / resource["path"])
+            rows = read_table(folder / resource["path"]).slice(0, _ROWS).to_pylist()
         if rows:
             schema = frictionless.Schema.from_descriptor(resource["schema"])
             report = frictionless.Resource(data=rows, schema=schema).validate()
@@ -115,7 +132,11 @@ def _cyclonedx(folder: Path, name: str) -> Iterator[str]:
 
 
 def _citation(folder: Path, name: str) -> Iterator[str]:
-    document = _library("yaml").safe_load(_read(folder, name))
+    yaml, text = _library("yaml"), _read(folder, name)
+    if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):  # ten lines of which are 10^10 values
+        yield "it has an alias, which no citation needs"
+        return
+    document = yaml.safe_load(text)
     schema = json.loads(files("pipeline.release").joinpath("schemas/cff-1.2.0.json").read_text(encoding="utf-8"))
     as_json = json.loads(json.dumps(document, default=str))  # YAML has dates, of which the schema knows nothing
     yield from _schema_faults(_library("jsonschema").Draft7Validator(schema), as_json)
@@ -146,6 +167,9 @@ def faults(folder: Path, name: str) -> list[str]:
     """What is wrong with one metadata file, a line each and not many; whatever its validator raises is a fault too."""
     try:
         check_plain(folder, folder / name)
+        most = _MOST_YAML_BYTES if name == "CITATION.cff" else _MOST_BYTES
+        if (folder / name).stat().st_size > most:
+            return [f"it is larger than {most >> 10} KiB"]
         return [_line(fault) for fault in islice(VALIDATORS[name](folder, name), _MOST_FAULTS)]
     except Exception as error:  # noqa: BLE001 - on a damaged document a validator may raise anything
         cause: BaseException = error
@@ -170,8 +194,7 @@ def _schema_faults(validator: Any, document: object) -> Iterator[str]:  # noqa: 
 
 
 def _read(folder: Path, name: str) -> str:
-    with (folder / name).open("rb") as file:
-        return file.read(MOST_JSON_BYTES + 1).decode("utf-8")
+    return (folder / name).read_text(encoding="utf-8")
 
 
 def _read_json(folder: Path, name: str) -> Any:  # noqa: ANN401 - whatever it holds
@@ -188,16 +211,21 @@ def _line(text: str) -> str:
     return line if line.isprintable() else ascii(line)
 
 
-def _refuse_network(event: str, _: object) -> None:
+def _refuse_outside(event: str, arguments: tuple[Any, ...]) -> None:
+    """No network, and nothing of which there may be no end."""
     if event.startswith(("socket.connect", "socket.getaddrinfo", "socket.gethostby")):
         raise OSError("metadata is validated without the network, and this asks for it")
+    if event == "open" and isinstance(arguments[0], str | bytes):
+        path = Path(os.fsdecode(arguments[0]))
+        if str(path) not in _DEVICES and path.exists() and not path.is_file() and not path.is_dir():
+            raise OSError("metadata is validated without devices and pipes, and this asks for one")
 
 
 def main() -> None:
     """Print a line of JSON a fault; the validators' own output goes where errors go."""
     folder, results = Path(sys.argv[1]), sys.stdout
     sys.stdout = sys.stderr
-    sys.addaudithook(_refuse_network)
+    sys.addaudithook(_refuse_outside)
     for name in VALIDATORS:
         for fault in faults(folder, name):
             print(json.dumps([name, fault]), file=results)

@@ -16,6 +16,7 @@ from pipeline.report.statistics import Statistics, statistics
 from pipeline.report.text import CAVEAT, report_text
 from pipeline.second_opinion import read_second_opinion
 from pipeline.store.files import all_files, replacing, writing
+from pipeline.store.place import BucketPath, Place
 
 KIND = "ecg-foundry-report"
 JSON, MARKDOWN = "report.json", "report.md"
@@ -50,19 +51,22 @@ def make_report(dataset: Dataset, out: Path | None = None) -> str:
     return f"{report_text(dataset.manifest, found)}\nWritten with {len(figures)} figures: {folder / MARKDOWN}"
 
 
-def default_folder(dataset: Path) -> Path:
+def default_folder(dataset: Place) -> Path:
     """`DATASET-report` beside the dataset; for a subset inside one `DATASET-SUBSET-report` beside that.
+
+    That of a dataset in a bucket is in the current folder.
 
     Args:
         dataset: its folder.
     """
-    folder = Path(os.path.abspath(dataset))  # noqa: PTH100 - the name by which the user knows it, not a link's target
+    # Made absolute by its name, by which the user knows it, not by a link's target.
+    folder = dataset if isinstance(dataset, BucketPath) else Path(os.path.abspath(dataset))  # noqa: PTH100
     outermost = [folder, *(parent for parent in folder.parents if (parent / MANIFEST).is_file())][-1]
     name = "-".join([outermost.name, *folder.relative_to(outermost).parts, "report"])
-    return outermost.with_name(name)
+    return Path(name) if isinstance(outermost, BucketPath) else outermost.with_name(name)
 
 
-def _check(place: Path, dataset: Path) -> None:
+def _check(place: Path, dataset: Place) -> None:
     """Refuse a place that holds anything but a report, or that lies in a dataset."""
     remedy = "Choose another folder with --out"
     check_output(place / JSON if place.is_dir() else place, dataset)

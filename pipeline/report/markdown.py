@@ -18,6 +18,7 @@ from pipeline.report.tables import (
     comparison_table,
     correlations_table,
     flags_table,
+    funnel_table,
     missing_table,
     normals_tolerances,
     opinion_table,
@@ -55,7 +56,7 @@ def report_markdown(manifest: Manifest, statistics: Statistics, figures: Sequenc
         "12SL's measurements of its normals": _normals(statistics),
         "Reasons for not Normal": [
             f"{statistics.not_normal:,} records. {REASONS_NOTE}",
-            _table(reasons_table(statistics.reasons)),
+            table_markdown(reasons_table(statistics.reasons)),
         ],
         "What is missing and what is in doubt": _doubts(statistics),
         "Second opinion on the heart rate": _opinion(statistics.second_opinion),
@@ -75,7 +76,7 @@ def report_markdown(manifest: Manifest, statistics: Statistics, figures: Sequenc
 
 def _counts(statistics: Statistics) -> list[str]:
     return [
-        _table(shares_table(statistics.shares)),
+        table_markdown(shares_table(statistics.shares)),
         f"{RATE_NOTE} {ARRHYTHMIA_NOTE}",
         f"Verdicts: {counts_text(statistics.verdicts)}. Status: {counts_text(statistics.statuses)}."
         + duplicates_text(statistics.duplicates),
@@ -86,7 +87,7 @@ def _counts(statistics: Statistics) -> list[str]:
 def _table_2(table: Comparison) -> list[str]:
     return [
         f"**{table.within} of {table.checks} cells are within tolerance.** {READING}",
-        _table(comparison_table(table)),
+        table_markdown(comparison_table(table)),
         table_2_tolerances(),
         f"Source: {published.PAPER}, Table 2.",
     ]
@@ -98,33 +99,49 @@ def _normals(statistics: Statistics) -> list[str]:
     return [
         f"**{table.within} of {table.checks} checks are within tolerance.**",
         NORMALS_READING,
-        _table(comparison_table(table)),
+        table_markdown(comparison_table(table)),
         normals_tolerances(),
         f"Correlations (Pearson's r) of the intervals, over {over} records that have both:",
-        _table(correlations_table(statistics.correlations)),
+        table_markdown(correlations_table(statistics.correlations)),
         f"Source: {published.NORMALS_SOURCE}.",
     ]
 
 
 def _doubts(statistics: Statistics) -> list[str]:
     return [
-        _table(missing_table(statistics.missing_reasons)),
+        table_markdown(missing_table(statistics.missing_reasons)),
         f"Under any quality flag: {statistics.flagged:,} records.",
-        _table(flags_table(statistics.quality_flags)),
+        table_markdown(flags_table(statistics.quality_flags)),
     ]
 
 
 def _opinion(opinion: SecondOpinion | None) -> list[str]:
     if opinion is None:
         return [NO_SECOND_OPINION]
-    paragraphs = [OPINION_NOTE, _table(opinion_table(opinion))]
+    paragraphs = [OPINION_NOTE, table_markdown(opinion_table(opinion))]
     if opinion.worst:
-        paragraphs += ["The largest of these:", _table(outliers_table(opinion.worst))]
+        paragraphs += ["The largest of these:", table_markdown(outliers_table(opinion.worst))]
     return paragraphs
 
 
-def _table(table: Table) -> str:
-    """The first column to the left, the others to the right."""
+def funnel_markdown(statistics: Statistics) -> str:
+    """How many records were generated, measured and found normal, and why the others were not.
+
+    Args:
+        statistics: of a dataset's records.
+    """
+    parts = [
+        table_markdown(funnel_table(statistics)),
+        f"**Reasons for not Normal**, {statistics.not_normal:,} records. {REASONS_NOTE}",
+        table_markdown(reasons_table(statistics.reasons)),
+        f"Measured, but in doubt by a quality flag: {statistics.flagged:,} records.",
+        table_markdown(flags_table(statistics.quality_flags)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def table_markdown(table: Table) -> str:
+    """A table, its first column to the left, the others to the right."""
     lines = [
         table.head,
         ["---", *["--:"] * (len(table.head) - 1)],

@@ -2,19 +2,20 @@
 
 from pipeline.dataset import Dataset
 from pipeline.report.records import read_records
-from pipeline.report.statistics import statistics
+from pipeline.report.statistics import Statistics, statistics
 from pipeline.report.text import CAVEAT, doubts_text, identity, reasons_text, shares_text, table_2_text
 from pipeline.store.files import bytes_on_disk
 
 
-def summarise(dataset: Dataset, *, complete: bool = False) -> str:
+def summarise(dataset: Dataset, *, complete: bool = False, numbers: Statistics | None = None) -> str:
     """The summary as text, with the missing count beside every statistic.
 
     Args:
         dataset: what to summarise.
         complete: say first that a build found nothing left to do.
+        numbers: of its records, where they are known already.
     """
-    numbers = statistics(read_records(dataset))
+    numbers = numbers or statistics(read_records(dataset))
     found = [f"{dataset.folder} is complete and undamaged: no record was left to make."] if complete else []
     parts = [
         *found,

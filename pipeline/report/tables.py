@@ -15,8 +15,8 @@ from pipeline.report.comparison import (
     Tolerance,
 )
 from pipeline.report.records import CONCERNS
-from pipeline.report.statistics import Outlier, Reason, SecondOpinion, Share
-from pipeline.report.text import SHARES, by_count, number, percent_text
+from pipeline.report.statistics import Outlier, Reason, SecondOpinion, Share, Statistics, percent
+from pipeline.report.text import SHARES, by_count, counts_text, number, percent_text
 
 STATISTICS = {"sd": "SD", "p2_5": "2.5 %", "p25": "25 %", "p50": "50 %", "p75": "75 %", "p97_5": "97.5 %"}
 """How the statistics are called that have another name here."""
@@ -63,9 +63,19 @@ class Table:
     words: Collection[int] = (0,)
     """Columns of words; the others are of numbers."""
 
+    def by_name(self) -> list[dict[str, str]]:
+        """Its rows as text under their heads, `*` at what is out of tolerance."""
+        return [dict(zip(self.head, map(_text, row), strict=True)) for row in self.rows]
+
     def groups(self) -> list[list[Sequence[Entry]]]:
         """The rows, with those that follow each other under the same first entry together."""
         return [list(rows) for _, rows in groupby(self.rows, key=lambda row: row[0])]
+
+
+def _text(entry: Entry) -> str:
+    if isinstance(entry, Beside):
+        return f"{entry.ours} / {entry.theirs} / {entry.difference}{' *' if entry.out else ''}"
+    return entry if isinstance(entry, str) else ", ".join(entry)
 
 
 def shares_table(shares: Mapping[str, Share | None]) -> Table:
@@ -137,6 +147,24 @@ def reasons_table(reasons: Iterable[Reason]) -> Table:
         for reason in reasons
     ]
     return Table(["statement", "code", "severity", "records", "share of them", "only reason"], rows, words=(0, 2))
+
+
+def funnel_table(statistics: Statistics) -> Table:
+    """What became of the generated records, a stage a row, each with how many it is fewer than the one above."""
+    measured = statistics.records - statistics.statuses.get("unmeasurable", 0)
+    normal = statistics.records - statistics.not_normal
+    partial, missing = statistics.statuses.get("partial", 0), counts_text(statistics.missing_reasons)
+    others = counts_text({name: count for name, count in statistics.verdicts.items() if name != "Normal"})
+    stages = [
+        ("generated", statistics.records, statistics.records),
+        (f"measured, {partial:,} of them in part (null for: {missing})", measured, statistics.records),
+        (f"normal (the others: {others})", normal, measured),
+    ]
+    rows = [
+        [stage, f"{count:,}", percent_text(percent(count, statistics.records)), f"{above - count:,}"]
+        for stage, count, above in stages
+    ]
+    return Table(["stage", "records", "share of all", "left out"], rows)
 
 
 def missing_table(missing_reasons: Mapping[str, int]) -> Table:

@@ -1,6 +1,5 @@
 """Small JSON documents that say what lies on disk, each sealed with its own hash so that damage to it is seen."""
 
-from pathlib import Path
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -10,6 +9,7 @@ from pipeline.recipe import MOST_JSON_BYTES, canonical_sha256, named_faults, par
 from pipeline.shards import BLOCK, MOST_SHARD_RECORDS
 from pipeline.store.files import creating, replacing
 from pipeline.store.outside import check_plain
+from pipeline.store.place import Place
 
 FORMAT_VERSION = 1
 """Version of a dataset folder's layout; it changes when an older program could misread a newer folder."""
@@ -51,13 +51,13 @@ class Document(BaseModel):
 _Kind = TypeVar("_Kind", bound=Document)
 
 
-def write_document(path: Path, document: Document) -> None:
+def write_document(path: Place, document: Document) -> None:
     """Seal a document and write it durably and in one step."""
     with replacing(path) as temporary:
         temporary.write_text(_text(document), encoding="utf-8")
 
 
-def create_document(path: Path, document: Document) -> None:
+def create_document(path: Place, document: Document) -> None:
     """Seal a document and write it durably and in one step where there is none.
 
     Raises:
@@ -72,7 +72,7 @@ def _text(document: Document) -> str:
     return sealed.model_dump_json(indent=1) + "\n"
 
 
-def read_document(path: Path, kind: type[_Kind], *, remedy: str = "Run the build of its dataset again") -> _Kind:
+def read_document(path: Place, kind: type[_Kind], *, remedy: str = "Run the build of its dataset again") -> _Kind:
     """Read a document.
 
     Args:

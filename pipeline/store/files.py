@@ -7,14 +7,17 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import overload
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.errors import DatasetError
 from pipeline.progress import tracked
+from pipeline.store.place import BucketPath, Place
 from pipeline.store.threads import in_threads
 
 TEMPORARY = ".tmp"
@@ -43,14 +46,14 @@ def content_entry(content: bytes) -> FileEntry:
     return FileEntry(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
 
 
-def file_entry(path: Path) -> FileEntry:
-    """Hash and size of a file's content on disk."""
+def file_entry(path: Place) -> FileEntry:
+    """Hash and size of a file's content where it is."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return FileEntry(sha256=digest, bytes=file.tell())
 
 
-def folder_entries(folder: Path, known: Mapping[Path, FileEntry]) -> dict[str, FileEntry]:
+def folder_entries(folder: Place, known: Mapping[Place, FileEntry]) -> dict[str, FileEntry]:
     """The entries of every file in a folder by its path there; those that are known are not read.
 
     A file that a late worker is writing, and is going to take away, is not counted.
@@ -62,7 +65,7 @@ def folder_entries(folder: Path, known: Mapping[Path, FileEntry]) -> dict[str, F
     return {path.relative_to(folder).as_posix(): entries[path] for path in files}
 
 
-def read_verified(path: Path, entry: FileEntry) -> bytes:
+def read_verified(path: Place, entry: FileEntry) -> bytes:
     """A file's content, which has to be what its entry says.
 
     Raises:
@@ -76,8 +79,10 @@ def read_verified(path: Path, entry: FileEntry) -> bytes:
     return content
 
 
-def fsync(path: Path) -> None:
-    """Push a file's content, or a folder's list of names, to the disk."""
+def fsync(path: Place) -> None:
+    """Push a file's content, or a folder's list of names, to the disk; what is in a bucket is durable as it is."""
+    if isinstance(path, BucketPath):
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -86,8 +91,16 @@ def fsync(path: Path) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Write a file, or a folder, under a sibling name; it takes the final name only when the block ends well."""
+def replacing(path: Place) -> Iterator[Path]:
+    """Write a file, or a folder, elsewhere; it takes the final name only when the block ends well.
+
+    On a disk that is a sibling's name. Into a bucket goes a file alone, from this machine, in one step.
+    """
+    if isinstance(path, BucketPath):
+        with _here() as temporary:
+            yield temporary
+            path.put(temporary)
+        return
     with _temporary(path.parent) as temporary:
         yield temporary
         fsync_all(temporary)
@@ -98,12 +111,17 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def creating(path: Path) -> Iterator[Path]:
-    """Write a file under a sibling name; it takes the final name when the block ends well and nothing has it.
+def creating(path: Place) -> Iterator[Path]:
+    """Write a file elsewhere, as `replacing`; it takes the final name when the block ends well and nothing has it.
 
     Raises:
         FileExistsError: when something has; it stays.
     """
+    if isinstance(path, BucketPath):
+        with _here() as temporary:
+            yield temporary
+            path.put(temporary, only_if_absent=True)
+        return
     with _temporary(path.parent) as temporary:
         yield temporary
         fsync_all(temporary)
@@ -117,15 +135,39 @@ def creating(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def updating(folder: Path, *, whole: bool) -> Iterator[Path]:
-    """Write files under a temporary folder; they take their places in the given one when the block ends well.
+def rewriting(folder: Place) -> Iterator[Place]:
+    """Write a folder anew, whole; files that are there already and alike stay untouched.
 
-    Files that are there already and alike stay untouched.
+    In a bucket it is emptied first and written in its place: it may be too large for this machine's disk, and no reader
+    looks before the manifest is there.
 
     Args:
         folder: made where it is not there.
-        whole: whether other files in it go.
     """
+    if isinstance(folder, BucketPath):
+        remove(folder)
+        yield folder
+        return
+    with updating(folder, whole=True) as temporary:
+        yield temporary
+
+
+@contextmanager
+def updating(folder: Place, *, whole: bool = False) -> Iterator[Path]:
+    """Write files under a temporary folder; they take their places in the given one when the block ends well.
+
+    Files that are there already and alike stay untouched, in a bucket they are written again.
+
+    Args:
+        folder: made where it is not there.
+        whole: whether other files in it go; not in a bucket.
+    """
+    if isinstance(folder, BucketPath):
+        with _here() as temporary:
+            yield temporary
+            for file in all_files(temporary):
+                (folder / file.relative_to(temporary).as_posix()).put(file)
+        return
     if folder.is_symlink() or not folder.is_dir():
         with replacing(folder) as temporary:
             yield temporary
@@ -137,6 +179,13 @@ def updating(folder: Path, *, whole: bool) -> Iterator[Path]:
             ours = {folder / file.relative_to(temporary) for file in all_files(temporary)}
             remove_strays(folder, ours | set(all_files(temporary)))
         _install(temporary, folder)
+
+
+@contextmanager
+def _here() -> Iterator[Path]:
+    """A name on this machine for what goes into a bucket."""
+    with TemporaryDirectory() as folder:
+        yield Path(folder) / "file"
 
 
 @contextmanager
@@ -175,7 +224,7 @@ def _are_alike(file: Path, path: Path) -> bool:
         return False
 
 
-def remove_strays(folder: Path, known: Collection[Path]) -> list[Path]:
+def remove_strays(folder: Place, known: Collection[Place]) -> list[Place]:
     """Remove every file and link below a folder but the known ones; returns what went."""
     strays = [path for path in all_files(folder) if path not in known]
     for path in strays:
@@ -183,12 +232,12 @@ def remove_strays(folder: Path, known: Collection[Path]) -> list[Path]:
     return strays
 
 
-def make_folders(top: Path, path: Path) -> None:
-    """Make a folder, and those above it up to `top`, so that their names survive a power cut.
+def make_folders(top: Place, path: Place) -> None:
+    """Make a folder, and those above it up to `top`, so that their names survive a power cut; a bucket needs none.
 
     Below `top` everything is ours: a file or a link in the place of a folder goes.
     """
-    if path == top:
+    if path == top or isinstance(path, BucketPath):
         return
     make_folders(top, path.parent)
     if path.is_symlink() or path.is_file():
@@ -199,7 +248,7 @@ def make_folders(top: Path, path: Path) -> None:
 
 
 @contextmanager
-def writing(place: Path) -> Iterator[None]:
+def writing(place: Place) -> Iterator[None]:
     """Turn a full disk, a lost mount or missing rights into one line.
 
     Raises:
@@ -216,20 +265,30 @@ def writing(place: Path) -> Iterator[None]:
         ) from error
 
 
-def remove(path: Path) -> None:
+def remove(path: Place) -> None:
     """Remove a file, a link or a folder where there is one."""
+    if isinstance(path, BucketPath):
+        for each in [path, *path.files()]:
+            each.unlink(missing_ok=True)
+        return
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
 
 
-def all_files(folder: Path) -> list[Path]:
+@overload
+def all_files(folder: Path) -> list[Path]: ...
+@overload
+def all_files(folder: Place) -> Sequence[Place]: ...
+def all_files(folder: Place) -> Sequence[Place]:
     """Every file and link below a folder, in the order of their names; none where there is no folder.
 
     Raises:
         OSError: when a folder cannot be looked into; its files would be missing.
     """
+    if isinstance(folder, BucketPath):
+        return folder.files()
     found = list[Path]()
     for place, folders, names in os.walk(folder, onerror=_unless_gone):
         links = [name for name in folders if (Path(place) / name).is_symlink()]
@@ -242,7 +301,7 @@ def _unless_gone(error: OSError) -> None:
         raise error
 
 
-def bytes_on_disk(path: Path) -> int:
+def bytes_on_disk(path: Place) -> int:
     """Size of a file, or of every file below a folder; 0 where there is nothing, and for links."""
     files = all_files(path) if path.is_dir() and not path.is_symlink() else [path] if path.exists() else []
     return sum(file.lstat().st_size for file in files)

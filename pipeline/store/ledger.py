@@ -2,7 +2,6 @@
 
 import logging
 from datetime import datetime
-from pathlib import Path
 
 from pydantic import Field
 
@@ -20,6 +19,7 @@ from pipeline.store.documents import (
 )
 from pipeline.store.files import FileEntry, file_entry
 from pipeline.store.outside import check_plain
+from pipeline.store.place import Place
 from pipeline.store.signals import shard_file
 
 LEDGER = "ledger"
@@ -69,27 +69,27 @@ class LedgerEntry(Document):
     finished_at: datetime = Field(strict=False)
 
 
-def plan_file(folder: Path) -> Path:
+def plan_file(folder: Place) -> Place:
     """Where a folder's plan is."""
     return folder / LEDGER / "plan.json"
 
 
-def entry_file(folder: Path, shard: Shard) -> Path:
+def entry_file(folder: Place, shard: Shard) -> Place:
     """Where a shard's ledger entry is."""
     return folder / LEDGER / f"{shard.name}.json"
 
 
-def part_file(folder: Path, shard: Shard) -> Path:
+def part_file(folder: Place, shard: Shard) -> Place:
     """Where a shard's Parquet part is."""
     return folder / LEDGER / f"{shard.name}.parquet"
 
 
-def shard_files(folder: Path, shard: Shard) -> list[Path]:
+def shard_files(folder: Place, shard: Shard) -> list[Place]:
     """The three files that a committed shard has."""
     return [shard_file(folder, shard), part_file(folder, shard), entry_file(folder, shard)]
 
 
-def read_entry(folder: Path, plan: Plan, shard: Shard) -> LedgerEntry:
+def read_entry(folder: Place, plan: Plan, shard: Shard) -> LedgerEntry:
     """The shard's entry, if it is this plan's and both files are there in the size it says.
 
     Raises:
@@ -114,7 +114,7 @@ def read_entry(folder: Path, plan: Plan, shard: Shard) -> LedgerEntry:
     return entry
 
 
-def known_entry(folder: Path, plan: Plan, shard: Shard) -> LedgerEntry | None:
+def known_entry(folder: Place, plan: Plan, shard: Shard) -> LedgerEntry | None:
     """The shard's entry as `read_entry` gives it; None where there is none that counts.
 
     An unreadable entry counts as none: a shard is cheap to make again, and comes out the same.
@@ -126,7 +126,7 @@ def known_entry(folder: Path, plan: Plan, shard: Shard) -> LedgerEntry | None:
         return None
 
 
-def committed_entry(folder: Path, plan: Plan, shard: Shard) -> LedgerEntry | None:
+def committed_entry(folder: Place, plan: Plan, shard: Shard) -> LedgerEntry | None:
     """The shard's entry, if it is known and both files still hash to what it says; otherwise None."""
     entry = known_entry(folder, plan, shard)
     if entry is None:
@@ -138,7 +138,7 @@ def committed_entry(folder: Path, plan: Plan, shard: Shard) -> LedgerEntry | Non
     return entry if whole else None
 
 
-def commit(folder: Path, plan: Plan, shard: Shard, entry: LedgerEntry) -> LedgerEntry:
+def commit(folder: Place, plan: Plan, shard: Shard, entry: LedgerEntry) -> LedgerEntry:
     """Write a shard's entry unless another worker has committed the shard meanwhile; returns the one that counts.
 
     The first entry wins, for by a later one a finished dataset would no longer be what its manifest says: a worker
@@ -155,5 +155,5 @@ def commit(folder: Path, plan: Plan, shard: Shard, entry: LedgerEntry) -> Ledger
     return entry
 
 
-def _files(folder: Path, shard: Shard, entry: LedgerEntry) -> dict[Path, FileEntry]:
+def _files(folder: Place, shard: Shard, entry: LedgerEntry) -> dict[Place, FileEntry]:
     return {shard_file(folder, shard): entry.signals, part_file(folder, shard): entry.rows}

@@ -2,7 +2,6 @@
 
 import os
 import struct
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -11,13 +10,14 @@ from numpy.typing import NDArray
 
 from pipeline.errors import DatasetError
 from pipeline.leads import SAMPLES, STORED_LEADS
+from pipeline.store.place import BucketPath, Place
 from pipeline.store.sharding import index_bytes, read_index
 
 _RECORD_BYTES = 2 * len(STORED_LEADS) * SAMPLES
 MOST_CHUNK_BYTES = _RECORD_BYTES + blosc.MAX_OVERHEAD
 
 
-def check_plain(folder: Path, path: Path) -> None:
+def check_plain(folder: Place, path: Place) -> None:
     """Refuse what is no regular file of a dataset's own: a link may lead anywhere, and a FIFO is never read to its end.
 
     Args:
@@ -27,6 +27,10 @@ def check_plain(folder: Path, path: Path) -> None:
     Raises:
         DatasetError: names the file.
     """
+    if isinstance(path, BucketPath):
+        if not path.is_file():
+            raise DatasetError(f"{path} is missing. Run its build again to repair it")
+        return
     own = os.path.join(os.path.realpath(folder), path.relative_to(folder))  # noqa: PTH118 - as realpath gives it
     if not os.path.lexists(path):
         raise DatasetError(f"{path} is missing. Run its build again to repair it")

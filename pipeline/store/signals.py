@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from obstore.store import S3Store
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec, ShardingCodecIndexLocation
 from zarr.core.array import ShardsConfigParam
 from zarr.core.common import JSON
 from zarr.core.metadata import ArrayV3Metadata
+from zarr.storage import ObjectStore
 
 from pipeline.errors import DatasetError
 from pipeline.leads import SAMPLES, SAMPLING_RATE_HZ, STORED_LEADS
@@ -24,6 +26,7 @@ from pipeline.store.files import (
     updating,
 )
 from pipeline.store.outside import check_plain, read_records
+from pipeline.store.place import BucketPath, Place
 from pipeline.store.sharding import CODEC, split_shard
 
 SIGNALS = "signals.zarr"
@@ -36,7 +39,7 @@ _ATTRIBUTES: dict[str, JSON] = {
 }
 
 
-def create_signals(folder: Path, records: int, shard_records: int) -> None:
+def create_signals(folder: Place, records: int, shard_records: int) -> None:
     """Write the store's metadata and its lead names; the signals in it stay, and so does what is there already.
 
     Args:
@@ -44,7 +47,7 @@ def create_signals(folder: Path, records: int, shard_records: int) -> None:
         records: length of the record dimension.
         shard_records: records a Zarr shard.
     """
-    with updating(folder / SIGNALS, whole=False) as temporary:
+    with updating(folder / SIGNALS) as temporary:
         create_store(temporary, records, shard_records)
 
 
@@ -89,7 +92,7 @@ def create_store(
         ids[:] = record_ids
 
 
-def metadata_files(folder: Path) -> set[Path]:
+def metadata_files(folder: Place) -> set[Place]:
     """Every file of the store that holds no shard."""
     store = folder / SIGNALS
     return {
@@ -100,16 +103,16 @@ def metadata_files(folder: Path) -> set[Path]:
     }
 
 
-def shard_file(folder: Path, shard: Shard) -> Path:
+def shard_file(folder: Place, shard: Shard) -> Place:
     """The one file that holds a shard's signals."""
     return _shard_path(folder, shard.index)
 
 
-def _shard_path(folder: Path, index: int) -> Path:
+def _shard_path(folder: Place, index: int) -> Place:
     return folder / SIGNALS / "signal" / "c" / str(index) / "0" / "0"
 
 
-def write_shard(folder: Path, shard: Shard, content: bytes) -> FileEntry:
+def write_shard(folder: Place, shard: Shard, content: bytes) -> FileEntry:
     """Write one whole shard durably and in one step.
 
     Args:
@@ -138,7 +141,7 @@ def write_shard(folder: Path, shard: Shard, content: bytes) -> FileEntry:
     return content_entry(content)
 
 
-def read_signals(folder: Path, start: int, stop: int) -> NDArray[np.int16]:
+def read_signals(folder: Place, start: int, stop: int) -> NDArray[np.int16]:
     """Signals of records start ≤ i < stop, shape (stop - start, 8, 5000), int16, µV.
 
     Raises:
@@ -161,13 +164,15 @@ def read_signals(folder: Path, start: int, stop: int) -> NDArray[np.int16]:
     return signals
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Remove what a killed process left half-written."""
+def remove_unfinished(folder: Place) -> None:
+    """Remove what a killed process left half-written; in a bucket nothing is."""
+    if isinstance(folder, BucketPath):
+        return
     for path in [path for path in folder.rglob(f".*{TEMPORARY}") if is_temporary(path.name)]:
         remove(path)
 
 
-def open_signals(folder: Path) -> "zarr.Array[zarr.core.metadata.ArrayV3Metadata]":
+def open_signals(folder: Place) -> "zarr.Array[zarr.core.metadata.ArrayV3Metadata]":
     """The signal array of a dataset's folder, read-only.
 
     Raises:
@@ -207,9 +212,13 @@ def _is_ours(array: "zarr.Array[zarr.core.metadata.ArrayV3Metadata]") -> bool:
     )
 
 
-def _signal_array(folder: Path) -> "zarr.Array[zarr.core.metadata.ArrayV3Metadata]":
+def _store(place: Place) -> Path | ObjectStore[S3Store]:
+    return ObjectStore(place.prefixed(), read_only=True) if isinstance(place, BucketPath) else place
+
+
+def _signal_array(folder: Place) -> "zarr.Array[zarr.core.metadata.ArrayV3Metadata]":
     try:
-        array = zarr.open_array(folder / SIGNALS / "signal", mode="r", zarr_format=3)
+        array = zarr.open_array(_store(folder / SIGNALS / "signal"), mode="r", zarr_format=3)
     except Exception as error:  # damaged metadata ends in whatever its parser stumbles over
         raise DatasetError(
             f"{folder / SIGNALS} holds no readable signal array: {error}. Run its build again to repair it"

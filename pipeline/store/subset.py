@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +10,15 @@ from pipeline.errors import DatasetError
 from pipeline.progress import tracked
 from pipeline.shards import Shard
 from pipeline.store.files import FileEntry, content_entry, read_verified
+from pipeline.store.place import Place
 from pipeline.store.sharding import join_chunks, split_shard
 from pipeline.store.signals import create_signals, shard_file
 from pipeline.store.threads import in_threads
 
 
 def write_subset(
-    source: Path, entries: Mapping[Shard, FileEntry], records: NDArray[np.int64], folder: Path, shard_records: int
-) -> dict[Path, FileEntry]:
+    source: Place, entries: Mapping[Shard, FileEntry], records: NDArray[np.int64], folder: Place, shard_records: int
+) -> dict[Place, FileEntry]:
     """Write a dense, shard-aligned store of some records of another, and check every shard of that one on the way.
 
     It is for the caller to push the new folder to the disk, as a whole: file by file takes longer.
@@ -42,7 +42,7 @@ def write_subset(
         first, last = np.searchsorted(records, (shard.start, shard.stop))
         return [chunks[record - shard.start] for record in records[first:last].tolist()]
 
-    def write(numbered: tuple[Shard, list[memoryview]]) -> tuple[Path, FileEntry]:
+    def write(numbered: tuple[Shard, list[memoryview]]) -> tuple[Place, FileEntry]:
         shard, chunks = numbered
         path, content = shard_file(folder, shard), join_chunks(chunks, shard_records)
         path.parent.mkdir(parents=True)
@@ -54,7 +54,7 @@ def write_subset(
     return dict(in_threads(write, numbered_shards(copied, shard_records)))
 
 
-def committed_chunks(path: Path, entry: FileEntry, shard_records: int) -> list[memoryview]:
+def committed_chunks(path: Place, entry: FileEntry, shard_records: int) -> list[memoryview]:
     """The compressed records of a shard file that is what its entry says.
 
     Raises:

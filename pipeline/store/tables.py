@@ -4,7 +4,6 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,6 +14,8 @@ from pipeline.errors import DatasetError
 from pipeline.recipe import printable
 from pipeline.store.files import replacing
 from pipeline.store.outside import check_plain
+from pipeline.store.pages import check_pages
+from pipeline.store.place import BucketPath, Place
 
 MEASUREMENTS = "measurements.parquet"
 
@@ -27,7 +28,7 @@ _MOST_BYTES = 1 << 20
 """Of dictionaries and page headers besides."""
 
 
-def write_table(path: Path, table: pa.Table, schema: pa.Schema) -> None:
+def write_table(path: Place, table: pa.Table, schema: pa.Schema) -> None:
     """Write a table durably and in one step, in exactly the given schema."""
     ordered = pa.table([table[name] for name in schema.names], schema=schema)
     with replacing(path) as temporary, temporary.open("wb") as file:  # by its path Arrow opens only what is UTF-8
@@ -41,7 +42,7 @@ def write_table(path: Path, table: pa.Table, schema: pa.Schema) -> None:
         )
 
 
-def write_part(path: Path, table: pa.Table, schema: pa.Schema) -> None:
+def write_part(path: Place, table: pa.Table, schema: pa.Schema) -> None:
     """Write a shard's rows durably and in one step, to be read once and joined.
 
     Without dictionaries, statistics and a slow codec a part of 256 rows and 146 columns takes 2.8 ms instead of 19 to
@@ -57,7 +58,7 @@ def count_values(column: pa.ChunkedArray) -> dict[str, int]:
     return dict(sorted((count["values"] or "none", count["counts"]) for count in pc.value_counts(column).to_pylist()))
 
 
-def read_columns(path: Path) -> list[str]:
+def read_columns(path: Place) -> list[str]:
     """The names of a table's columns.
 
     Raises:
@@ -68,7 +69,7 @@ def read_columns(path: Path) -> list[str]:
     return names
 
 
-def read_table(path: Path, columns: Sequence[str] | None = None, *, records: int | None = None) -> pa.Table:
+def read_table(path: Place, columns: Sequence[str] | None = None, *, records: int | None = None) -> pa.Table:
     """Read a measurement table, or some of its columns.
 
     Args:
@@ -79,6 +80,7 @@ def read_table(path: Path, columns: Sequence[str] | None = None, *, records: int
     Raises:
         DatasetError: when the file is missing or damaged, lacks a column, or claims what no such table has.
     """
+    check_pages(path.parent, path)
     with _opened(path) as file:
         return _read(file, columns, records)
 
@@ -107,7 +109,7 @@ def _read(
     """Read a file once all that its footer claims has been held against what a table can be.
 
     Strings are read as the dictionary that they are stored as: one of 1 MB to which every row refers would be 1 MB a
-    row otherwise. One bomb is left: Arrow takes a page's word for how many equal numbers a list has, and tells nobody.
+    row otherwise.
     """
     metadata = pq.read_metadata(file)
     whole = metadata.schema.to_arrow_schema()
@@ -167,15 +169,17 @@ def _with_texts(group: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[pa.NativeFile]:
+def _opened(path: Place) -> Iterator[pa.NativeFile]:
     """Arrow's own file, for it may still be reading when it has refused; by its bytes, a name need be no UTF-8."""
     check_plain(path.parent, path)
-    with _readable(path), pa.OSFile(os.fsencode(path)) as file:
-        yield file
+    with _readable(path):
+        bucket = isinstance(path, BucketPath)
+        with pa.PythonFile(path.open("rb")) if bucket else pa.OSFile(os.fsencode(path)) as file:
+            yield file
 
 
 @contextmanager
-def _readable(name: Path | str) -> Iterator[None]:
+def _readable(name: Place | str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, pa.ArrowException) as error:

@@ -1,0 +1,1 @@
+"""Is this machine fit for a build, and do the services answer that it would use?"""

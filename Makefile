@@ -9,7 +9,7 @@ BAD_DAY := $(wildcard tests/test_bad_day*.py) $(patsubst %,tests/test_%.py,soak 
 WORKERS_FLAG := $(if $(WORKERS),--workers $(WORKERS))
 
 .DEFAULT_GOAL := help
-.PHONY: help dataset test bad-day check bench accuracy schemas format clean
+.PHONY: help dataset test bad-day cluster-demo check bench accuracy schemas format clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 - \2/p' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ test: .venv/installed-dev  ## run the tests, two files at a time
 
 bad-day: .venv/installed-dev  ## every fault at every stage, half an hour, as root; writes docs/bad-day.md
 	ECG_FOUNDRY_ROOT_TESTS=required $(BIN)/python -m pytest -m "" $(BAD_DAY) --bad-day-report docs/bad-day.md
+
+cluster-demo: .venv/installed-dev  ## a cluster's bad day on this machine, as root, some 3 minutes: make cluster-demo [DEMO=--cancel]
+	@$(BIN)/python -m infra.demo $(DEMO)
 
 check: .venv/installed-dev  ## lint, format and types
 	$(BIN)/ruff check .

@@ -1,0 +1,1 @@
+"""The compose file's topology on one machine without containers, and what it stands: `python -m infra.demo`."""

@@ -25,9 +25,10 @@ from pipeline.errors import WorkerError
 from pipeline.release.package import Released
 from pipeline.report.markdown import funnel_markdown, table_markdown
 from pipeline.report.statistics import Statistics
-from pipeline.report.tables import Table, comparison_table
-from pipeline.report.text import CAVEAT
+from pipeline.report.tables import comparison_table, shares_table
+from pipeline.report.text import ARRHYTHMIA_NOTE, CAVEAT, RATE_NOTE
 from pipeline.shards import Shard
+from pipeline.status import duration
 from pipeline.store.place import BucketPath, Place
 
 _SECONDS = 1.0
@@ -91,35 +92,28 @@ def _progress_text(records: int, before: int, made: int, seconds: float) -> str:
     done, rate = before + made, made / seconds if seconds else 0.0
     parts = [f"{done:,} of {records:,} records"]
     parts += [f"{rate:,.0f} records/s"] if made else []
-    parts += [f"{_duration((records - done) / rate)} left"] if made and done < records else []
+    parts += [f"{duration((records - done) / rate)} left"] if made and done < records else []
     return ", ".join(parts)
-
-
-def _duration(seconds: float) -> str:
-    minutes, hours = divmod(round(seconds), 60), divmod(round(seconds / 60), 60)
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{minutes[0]} min {minutes[1]} s" if seconds < 3600 else f"{hours[0]} h {hours[1]} min"
 
 
 def show_failures(place: Place, failed: Mapping[Shard, WorkerError]) -> None:
     """List the shards that failed for good, with their records, attempts and reasons."""
-    rows = [
-        [shard.name, f"{shard.start} to {shard.stop - 1}", str(ATTEMPTS), str(error).replace("|", "\\|")]
-        for shard, error in failed.items()
-    ][:_MOST_SHARDS]
-    table = Table(["shard", "records", "attempts", "reason of the last"], rows)
-    more = f"\n\nand {len(failed) - len(rows):,} more" if len(failed) > len(rows) else ""
+    lines = [
+        f"- **{shard.name}**, records {shard.start:,} to {shard.stop - 1:,}, {ATTEMPTS} attempts; the last: "
+        f"{failed[shard]}"
+        for shard in sorted(failed, key=lambda shard: shard.index)[:_MOST_SHARDS]
+    ]
+    lines += [f"- and {len(failed) - _MOST_SHARDS:,} more"] if len(failed) > _MOST_SHARDS else []
     create_markdown_artifact(
         f"{len(failed):,} shard(s) could not be made. The others are kept; run the same build again.\n\n"
-        f"{table_markdown(table)}{more}\n",
+        + "\n".join(lines),
         key=artifact_key(place, "failures"),
         description=where(place),
     )
 
 
-@task(retries=5, retry_delay_seconds=[1, 2, 4, 8, 16], cache_policy=NO_CACHE, persist_result=False)
-def show_dataset(dataset: Dataset, numbers: Statistics, summary: str, released: Released | None) -> None:
+@task(name="artifacts", retries=5, retry_delay_seconds=[1, 2, 4, 8, 16], cache_policy=NO_CACHE, persist_result=False)
+def show_dataset(dataset: Dataset, numbers: Statistics, timings: str, released: Released | None) -> None:
     """Show a finished dataset: where it is, what is in it, what was left out, and how it compares with the paper.
 
     A server that is away for half a minute loses none of it.
@@ -127,18 +121,19 @@ def show_dataset(dataset: Dataset, numbers: Statistics, summary: str, released: 
     place = dataset.folder
     description = where(place)
     create_markdown_artifact(
-        f"{places_markdown(dataset, released)}\n\n```\n{summary}\n```\n",
+        f"{places_markdown(dataset, released)}\n\n{table_markdown(shares_table(numbers.shares))}\n\n"
+        f"{RATE_NOTE} {ARRHYTHMIA_NOTE}\n\n```\n{timings or 'nothing was left to do'}\n```\n",
         key=artifact_key(place, "summary"),
         description=description,
     )
     create_markdown_artifact(funnel_markdown(numbers), key=artifact_key(place, "funnel"), description=description)
     table = numbers.table_2
     create_table_artifact(
-        comparison_table(table).by_name(),
+        [{name: row[name] for name in row if name != "values"} for row in comparison_table(table).by_name()],
         key=artifact_key(place, "table-2"),
-        description=f"The paper's Table 2. Each cell is ours / 12SL's / the difference; {table.within} of "
-        f"{table.checks} cells are within tolerance, * marks the others. Missing: in no statistic.\n\n{CAVEAT}\n\n"
-        f"{description}",
+        description=f"The paper's Table 2. Each cell is ours (12SL's); {table.within} of "
+        f"{table.checks} cells are within tolerance, * marks the others. Missing: in no statistic.\n\n"
+        f"{' '.join(CAVEAT.split())}\n\n{description}",
     )
 
 

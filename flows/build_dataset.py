@@ -133,7 +133,7 @@ def build_dataset(
         summary = f"{summarise(built.dataset, complete=built.complete, numbers=numbers)}\n{built.timings.text()}"
         summary += f"{released.text()}\n" if released else ""
     get_run_logger().info("%s", summary)
-    show_dataset(built.dataset, numbers, summary, released)
+    show_dataset(built.dataset, numbers, built.timings.text(), released)
     return summary
 
 

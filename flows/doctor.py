@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,6 +11,7 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import prefect
+from httpx import HTTPStatusError
 from packaging.version import Version
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
@@ -89,11 +91,14 @@ async def _pool(client: PrefectClient, name: str) -> Finding:
 
 
 def _reason(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+    if isinstance(error, HTTPStatusError):
+        return f"it answers {error.response.status_code} {error.response.reason_phrase}"
+    said = (str(error) or type(error).__name__).splitlines()[0]
+    return re.sub(r"//[^/\s]*@", "//", said)  # which may be a password
 
 
 def _remedy(error: Exception) -> str:
-    if " 401 " in str(error) or " 403 " in str(error):
+    if isinstance(error, HTTPStatusError) and error.response.status_code in {401, 403}:
         return "set PREFECT_API_KEY or PREFECT_API_AUTH_STRING as the server has it"
     return "start it, or set PREFECT_API_URL to one that runs"
 

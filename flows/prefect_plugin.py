@@ -1,25 +1,41 @@
-"""Lets `prefect deployment run build-dataset` name a deployment by its flow alone.
+"""What a person at a terminal is spared: a slash in a deployment's name, and pages of traces for a server that is away.
 
 Stock Prefect wants `flow/deployment`. Where the name has no slash, this plugin reads it as the flow's deployment
 `local`. Prefect loads it through the entry point `prefect.plugins`, and only where plugins are enabled, as
 `prefect.toml` does in this folder.
 """
 
+import sys
 from typing import Any
 
+import httpx
+from prefect.client.base import PrefectHttpxAsyncClient
 from prefect.client.orchestration import PrefectClient
 from prefect.plugins import register_hook
 
 PREFECT_PLUGIN_API_REQUIRES = ">=0.1,<2"
 DEFAULT_DEPLOYMENT = "local"
+_IN_VAIN = (["deploy"], ["deployment"], ["flow-run", "cancel"], ["work-pool"])
+"""Commands that can do nothing without a server. Workers and runs wait for one that comes back."""
 
 
 @register_hook
 def setup_environment(*, ctx: Any) -> None:  # noqa: ANN401, ARG001 - the hook's signature is Prefect's
-    """Complete deployment names without a slash."""
-    stock = PrefectClient.read_deployment_by_name
+    """Complete deployment names without a slash; end a command in one line where there is no server."""
+    read, send = PrefectClient.read_deployment_by_name, PrefectHttpxAsyncClient.send
 
     async def read_deployment_by_name(self: PrefectClient, name: str) -> Any:  # noqa: ANN401 - as in Prefect
-        return await stock(self, name if "/" in name else f"{name}/{DEFAULT_DEPLOYMENT}")
+        return await read(self, name if "/" in name else f"{name}/{DEFAULT_DEPLOYMENT}")
+
+    async def send_or_end(self: PrefectHttpxAsyncClient, request: httpx.Request, *how: Any, **more: Any) -> Any:  # noqa: ANN401
+        try:
+            return await send(self, request, *how, **more)
+        except httpx.ConnectError as error:
+            raise SystemExit(
+                f"there is no Prefect server at {request.url.host}:{request.url.port or request.url.scheme}: {error}. "
+                f"Start it with `prefect server start`, or set PREFECT_API_URL"
+            ) from None
 
     PrefectClient.read_deployment_by_name = read_deployment_by_name  # type: ignore[method-assign, assignment]
+    if any(sys.argv[1 : 1 + len(command)] == command for command in _IN_VAIN):
+        PrefectHttpxAsyncClient.send = send_or_end  # type: ignore[method-assign]

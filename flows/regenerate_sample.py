@@ -1,5 +1,6 @@
 """The flow `regenerate-sample`: an audit that makes some records again and compares them with the stored ones."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from flows.blocks import credentials
 from pipeline.dataset import open_dataset
 from pipeline.errors import DatasetError
 from pipeline.regenerate import Regenerator, draw_sample
+from pipeline.release.place import on_disk
 from pipeline.release.released import is_release, open_release
 from pipeline.store.place import place_of
 
@@ -36,8 +38,9 @@ def regenerate_sample(
         credentials_block: Secret block with AWS_* variables as JSON; default those of the worker.
     """
     place = place_of(dataset)
-    with credentials(credentials_block):
-        source = open_release(place) if is_release(place) else open_dataset(place)
+    with credentials(credentials_block), ExitStack() as stack:
+        is_one = is_release(place)
+        source = open_release(stack.enter_context(on_disk(place))) if is_one else open_dataset(place)
         drawn, seed = draw_sample(source, records, sample_seed)
         compared = Regenerator(source, Path(checkpoint) if checkpoint else None).compare(drawn)
     lines = [f"{len(drawn):,} of {len(source):,} records of {where(place)} made again (sample seed {seed})"]

@@ -1,8 +1,9 @@
 """Building a dataset: open, make the pending shards, finalise. Each step can be killed and run again."""
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -191,15 +192,28 @@ def make_shards(build: Build, engine: Engine) -> None:
     Raises:
         FailedShardsError: names the shards that failed every time.
     """
-    with ThreadPoolExecutor(engine.slots) as threads:
-        futures = {threads.submit(_attempt, engine, shard): shard for shard in build.pending}
+    with ThreadPoolExecutor(len(build.pending)) as threads:  # it starts no more than are ever under way at once
         try:
-            settle(build, ((futures[done], done.exception() or done.result()) for done in as_completed(futures)))
+            settle(build, _outcomes(build.pending, engine, threads))
         except BaseException:
             engine.stop()  # or a worker that hangs would be waited for
             raise
         finally:
             threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _outcomes(
+    pending: Iterable[Shard], engine: Engine, threads: ThreadPoolExecutor
+) -> Iterator[tuple[Shard, LedgerEntry | BaseException]]:
+    """Shards as they end; at any time as many are under way as the engine takes, which may come to take more."""
+    waiting = deque(pending)
+    running: dict[Future[LedgerEntry], Shard] = {}
+    while waiting or running:
+        while waiting and len(running) < engine.slots:
+            shard = waiting.popleft()
+            running[threads.submit(_attempt, engine, shard)] = shard
+        for done in wait(running, return_when=FIRST_COMPLETED).done:
+            yield running.pop(done), done.exception() or done.result()
 
 
 def settle(build: Build, outcomes: Iterable[tuple[Shard, LedgerEntry | BaseException]]) -> None:

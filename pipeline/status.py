@@ -119,10 +119,12 @@ def look(folder: Place) -> Status:
         folder.check()
     try:
         at_work = holder(folder)  # first: whoever has gone by now has left all that is found below
-        finished = (folder / MANIFEST).is_file()
+        finished, begun = (folder / MANIFEST).is_file(), plan_file(folder).is_file()
     except OSError as error:
         raise DatasetError(f"{folder} cannot be read: {error.strerror}. Give the folder that a build writes") from error
-    plan = read_document(plan_file(folder), Plan, remedy="Give the folder that a build writes")
+    if not begun:
+        raise DatasetError(f"{folder} holds no ledger with a plan, or not yet. Give the folder that a build writes")
+    plan = read_document(plan_file(folder), Plan)
     shards = plan.shards()
     times = written_at(folder / LEDGER)
     commits = [(times[name], shard) for shard in shards if (name := f"{shard.name}.json") in times]

@@ -19,6 +19,7 @@ import pytest
 from pipeline import cli
 from pipeline.build import open_build
 from pipeline.dataset import Dataset, open_dataset
+from pipeline.engines.ray import Worker as RayWorker
 from pipeline.shards import Shard
 from pipeline.store.ledger import LedgerEntry
 from pipeline.verify import verify
@@ -130,7 +131,7 @@ def test_a_worker_without_memory_is_replaced(
     record_property("bad_day", "RLIMIT_AS: a worker out of memory | mid-shard | replaced; same digest")
 
 
-class Cursed(Worker):
+class Cursed(RayWorker):
     """Has one shard that always fails."""
 
     def run(self, shard: Shard) -> LedgerEntry:
@@ -194,12 +195,12 @@ def test_a_lost_node_does_not_end_the_build(tmp_path: Path, undisturbed: str, re
     with RayNodes() as cluster:
         cluster.start_node()
         cluster.start_node()
-        process = cluster.start_build(out, RECORDS)
+        process = cluster.start_build(out, RECORDS, "--workers", "2")
         local, _ = cluster.work_remotely(out)
         kill_all(cluster.nodes[1])
         local.resume()
-        assert cluster.exit_status(process, 60) == 0, cluster.log("build").read_text()
-        assert "died; a new one takes its place" in cluster.log("build").read_text()
+        assert cluster.exit_status(process, 60) == 0, cluster.log("build-d").read_text()
+        assert "died; a new one takes its place" in cluster.log("build-d").read_text()
     assert_same(out, undisturbed)
     record_property("bad_day", "a Ray node lost | mid-shard | the others went on; same digest")
 
@@ -241,13 +242,13 @@ def test_a_cut_network_does_not_end_the_build_and_who_was_cut_off_does_no_harm(
     with RayNodes([first, second], ["10.231.7.1", "10.231.7.2"]) as cluster:
         cluster.start_node()
         cluster.start_node()
-        process = cluster.start_build(out, RECORDS)
+        process = cluster.start_build(out, RECORDS, "--workers", "2")
         local, remote = cluster.work_remotely(out)
         remote.suspend()  # in the middle of a shard, to go on when that has been made by another
         cut()
         local.resume()
-        assert cluster.exit_status(process, 120) == 0, cluster.log("build").read_text()
-        assert "did not answer in time" in cluster.log("build").read_text()
+        assert cluster.exit_status(process, 120) == 0, cluster.log("build-d").read_text()
+        assert "did not answer in time" in cluster.log("build-d").read_text()
         assert_same(out, undisturbed)
         before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
         assert remote.status() == psutil.STATUS_STOPPED

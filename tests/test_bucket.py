@@ -285,7 +285,7 @@ def test_a_bucket_that_cannot_be_used_is_told_in_one_line_in_time(fault: str, fo
     assert said.count("\n") == 1
     assert f"s3://{bucket}/new cannot be" in said
     assert "sentinel" not in said
-    assert seconds < 20  # 10 of them for an answer, the rest to start Python on a busy machine
+    assert seconds < 45  # 10 of them for an answer, 3 to start Python; on a busy machine that takes ten times as long
 
 
 @pytest.fixture

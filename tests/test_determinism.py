@@ -23,7 +23,7 @@ from pipeline.cli import main
 from pipeline.dataset import Dataset, open_dataset
 from pipeline.digest import digests
 from pipeline.engines import Crew, Engine
-from pipeline.engines.ray import _connect
+from pipeline.engines.ray_cluster import connect
 from pipeline.errors import WorkerError
 from pipeline.shards import BLOCK, Shard
 from pipeline.store.ledger import LedgerEntry, part_file
@@ -223,7 +223,7 @@ def witness(tmp_path_factory: pytest.TempPathFactory) -> Witness:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     """One Ray cluster of three cores for every build; engines join what they find started."""
-    _connect(Crew(workers=3))
+    connect(Crew(workers=3))
     yield
     ray.shutdown()
 

@@ -1,6 +1,7 @@
 """Workers die, hang and do not start; what they leave is tried again, and no shard waits for who will never come."""
 
 import contextlib
+import math
 import os
 import re
 import signal
@@ -19,10 +20,11 @@ import pytest
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from pipeline.build import ATTEMPTS, make_shards, open_build
-from pipeline.engines import Crew, make_engine, shard_error
+from pipeline.engines import Crew, check_engine, make_engine, shard_error
+from pipeline.engines.placement import Node, needs_of
 from pipeline.engines.ray import RayEngine
 from pipeline.engines.serial import SerialEngine
-from pipeline.errors import DatasetError, EngineError, WorkerError
+from pipeline.errors import DatasetError, EngineError, RecipeError, WorkerError
 from pipeline.shards import Shard
 from pipeline.store.ledger import LedgerEntry
 from pipeline.worker import Job, Worker
@@ -48,7 +50,7 @@ def test_a_worker_that_does_not_answer_is_replaced(tmp_path: Path, monkeypatch: 
 class Unready:
     """A worker on a node that lacks something."""
 
-    def __init__(self, _job: Job) -> None:
+    def __init__(self, *_: object) -> None:
         pass
 
     def ready(self) -> None:
@@ -68,28 +70,90 @@ def test_a_cluster_on_which_no_worker_starts_is_one_clear_error(
 
 
 @pytest.mark.parametrize(
-    ("address", "shown", "why"),
+    ("address", "shown"),
     [
-        ("127.0.0.1:1", "127.0.0.1:1", "Connection refused"),
-        ("x", "x", "Invalid address"),
-        ("ray://user:SECRET@127.0.0.1:1", "ray://127.0.0.1:1", "ConnectionRefusedError"),
-        ("user:SEC//RET@SECRET@x", "x", "ValueError"),
-        ("127.0.0.1:1?token=SECRET#SECRET", "127.0.0.1:1", "ConnectionRefusedError"),
-        ("user:SEC?RET@127.0.0.1:1", "...", "ValueError"),
-        ("x?token=SEC@RET", "...", "ValueError"),
+        ("x", "x"),
+        ("ray://user:SECRET@127.0.0.1:1", "ray://127.0.0.1:1"),
+        ("user:SEC//RET@SECRET@x", "x"),
+        ("127.0.0.1:1?token=SECRET#SECRET", "127.0.0.1:1"),
+        ("user:SEC?RET@127.0.0.1:1", "..."),
+        ("x?token=SEC@RET", "..."),
+        ("auto", "auto"),
     ],
 )
-def test_a_cluster_that_cannot_be_joined_is_one_line_without_secrets_and_no_hang(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, shown: str, why: str
+def test_an_address_that_is_none_is_one_line_without_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, shown: str
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", address)
-    with pytest.raises(EngineError) as error:
+    with pytest.raises(RecipeError, match=rf"^RAY_ADDRESS={re.escape(shown)} is not the address of a Ray ") as error:
         build(tmp_path / "d", engine="ray", records=32)
-    assert re.fullmatch(
-        rf"the Ray cluster at RAY_ADDRESS={re.escape(shown)} cannot be joined: .*{why}.* unset RAY_ADDRESS .*",
-        str(error.value),
-    )
     assert not re.search("SEC|RET", "".join(traceback.format_exception(error.value)))
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_cluster_where_nobody_listens_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(EngineError, match=r":1 cannot be joined: .*refused\. Start it, or leave RAY_ADDRESS"):
+        build(tmp_path / "d", engine="ray", records=32)
+
+
+@pytest.mark.parametrize(
+    ("crew", "why"),
+    [
+        (Crew(workers=0), "workers 0 cannot work"),
+        (Crew(gpus_per_worker=0.0), "gpus_per_worker 0.0 cannot be. Give a number above 0 and at most 1"),
+        (Crew(gpus_per_worker=2.0), "gpus_per_worker 2.0 cannot be"),
+        (Crew(memory_gib_per_worker=-1.0), "memory_gib_per_worker -1.0 cannot be"),
+        (Crew(seconds_per_shard=math.nan), "seconds_per_shard nan cannot be"),
+        (Crew("serial", 2), "the serial engine has one worker, not 2"),
+        (Crew("serial", ray_address="a:1"), "the serial engine takes no ray_address"),
+        (Crew("serial", seconds_per_shard=1.0), "the serial engine takes no seconds_per_shard"),
+    ],
+    ids=str,
+)
+def test_a_crew_that_cannot_be_is_refused_by_name(crew: Crew, why: str) -> None:
+    with pytest.raises(RecipeError, match=f"^{re.escape(why)}"):
+        check_engine(crew)
+
+
+GIB = 2.0**30
+CPU_NODE = Node("c", "c (10.0.0.1)", {"CPU": 8.0, "memory": 16 * GIB})
+GPU_NODE = Node("g", "g (10.0.0.2)", {"CPU": 16.0, "memory": 64 * GIB, "GPU": 2.0})
+
+
+@pytest.mark.parametrize(
+    ("crew", "nodes", "places", "gpus"),
+    [
+        (Crew(), [CPU_NODE, CPU_NODE], 16, 0.0),
+        (Crew(memory_gib_per_worker=3.0), [CPU_NODE, CPU_NODE], 10, 0.0),
+        (Crew(), [GPU_NODE, CPU_NODE], 16, 0.125),  # none on the node without a GPU
+        (Crew(workers=3), [GPU_NODE], 4, 0.5),  # a third of two GPUs each would leave one worker without
+        (Crew(gpus_per_worker=0.4), [GPU_NODE], 4, 0.4),  # two a GPU, for a share never lies on two
+        (Crew(gpus_per_worker=1.0, memory_gib_per_worker=40.0), [GPU_NODE], 1, 1.0),
+    ],
+    ids=str,
+)
+def test_a_cluster_holds_as_many_workers_as_their_needs_allow(
+    crew: Crew, nodes: list[Node], places: int, gpus: float
+) -> None:
+    needs = needs_of(crew, nodes)
+    assert (needs.places(nodes), needs.gpus) == (places, gpus)
+
+
+@pytest.mark.parametrize(
+    ("crew", "nodes", "why"),
+    [
+        (Crew(workers=9), [CPU_NODE], "room for 8 of 9 worker(s), each with 1 core, on 1 node(s) with 8 core(s)"),
+        (Crew(memory_gib_per_worker=17.0), [CPU_NODE], "room for 0 of 1 worker(s), each with 1 core, 17 GiB"),
+        (Crew(workers=3, gpus_per_worker=1.0), [GPU_NODE], "room for 2 of 3 worker(s), each with 1 core, 1 GPU"),
+        (Crew(gpus_per_worker=0.5), [CPU_NODE], "gpus_per_worker 0.5 cannot be: Ray sees no GPU"),
+        (Crew(), [], "room for 0 of 1"),
+    ],
+    ids=str,
+)
+def test_workers_that_no_node_holds_are_refused(crew: Crew, nodes: list[Node], why: str) -> None:
+    with pytest.raises(RecipeError, match=re.escape(why)):
+        needs_of(crew, nodes)
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, Exception])
@@ -138,7 +202,7 @@ class Cluster:
     def remote(self, _worker: type) -> Any:
         return SimpleNamespace(options=lambda **_: SimpleNamespace(remote=self._spawn))
 
-    def _spawn(self, _job: Job) -> "Actor":
+    def _spawn(self, *_: object) -> "Actor":
         self.actors.append(Actor(self))
         return self.actors[-1]
 
@@ -152,8 +216,8 @@ class Cluster:
     def is_initialized(self) -> bool:
         return True
 
-    def cluster_resources(self) -> dict[str, float]:
-        return {"CPU": 64.0}
+    def nodes(self) -> list[Node]:
+        return [Node("0", "here (127.0.0.1)", {"CPU": 64.0})]
 
 
 class Actor:
@@ -187,6 +251,9 @@ class Actor:
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     cluster = Cluster()
     monkeypatch.setattr("pipeline.engines.ray.ray", cluster)
+    monkeypatch.setattr("pipeline.engines.ray_cluster.ray", cluster)
+    monkeypatch.setattr("pipeline.engines.ray.nodes", cluster.nodes)
+    monkeypatch.setattr("pipeline.engines.ray.head_answers", lambda: True)
     yield cluster
     left = [thread for thread in threading.enumerate() if "_await_actor" in thread.name]
     assert not left

@@ -11,7 +11,7 @@ from typing import Any
 
 import boto3  # type: ignore[import-untyped]
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 
@@ -29,7 +29,7 @@ from pipeline.store.ledger import LEDGER, LedgerEntry, Plan, entry_file, plan_fi
 from pipeline.store.place import Place, place_of
 from pipeline.verify import verify
 from pipeline.worker import Worker
-from tests.conftest import build, planned
+from tests.conftest import planned
 
 BUCKET = "datasets"
 
@@ -95,7 +95,10 @@ def test_what_is_done_and_what_is_left(out: Place, dataset: Dataset) -> None:
     assert [(str(path), path.stat().st_mtime) for path in all_files(out)] == before
 
 
-def test_somebody_at_work_is_seen_and_not_disturbed(out: Place, dataset: Dataset) -> None:
+def test_somebody_at_work_is_seen_and_not_disturbed(
+    out: Place, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "RENEWED_SECONDS", 0.2)
     ledger_of(out, dataset, committed=5, shards=8)
     with locked(out):
         status = look(out)
@@ -148,10 +151,11 @@ def test_rate_and_time_left(tmp_path: Path, dataset: Dataset, ages: list[float],
     assert f"the last commit was {'7' if expected is None else '1'}" in status.line() or expected is None
 
 
+@settings(deadline=None, max_examples=50)
 @given(
-    workers=st.integers(1, 64),
+    workers=st.integers(1, 32),
     seconds=st.floats(0.5, 40),
-    rounds=st.integers(1, 400),
+    rounds=st.integers(1, 200),
     in_step=st.booleans(),
     pause=st.floats(1, 100),
 )
@@ -170,9 +174,8 @@ def test_the_rate_is_the_workers_own(workers: int, seconds: float, rounds: int, 
     assert abs(rate - true) <= edge + 1e-6 * true
 
 
-def test_shards_that_failed_are_named_until_the_next_build(
-    out: Place, monkeypatch: pytest.MonkeyPatch, one_generator: None
-) -> None:
+@pytest.mark.usefixtures("one_generator")
+def test_shards_that_failed_are_named_until_the_next_build(out: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = planned(records=128, seed=7, shard_records=32)
     run = Worker.run
 
@@ -190,7 +193,7 @@ def test_shards_that_failed_are_named_until_the_next_build(
     assert "shard-00001, records 32 to 63: shard-00001 ended in ZeroDivisionError: a record that" in status.failures[0]
     assert status.text().count("\n") == 5
     looks = watch(out, 0.1)
-    assert next(looks) == status or True
+    assert next(looks).failures == status.failures
     with pytest.raises(WorkerError, match="nobody is at work"):
         next(looks)
 
@@ -203,7 +206,7 @@ def test_shards_that_failed_are_named_until_the_next_build(
 def test_a_build_is_watched_to_its_end(tmp_path: Path) -> None:
     out = tmp_path / "dataset"
     command = [sys.executable, "-m", "pipeline.cli"]
-    options = ["--records", "640", "--shard-records", "32", "--engine", "serial", "--no-release", "--out", str(out)]
+    options = ["--records", "320", "--shard-records", "32", "--engine", "serial", "--no-release", "--out", str(out)]
     with subprocess.Popen([*command, "build", *options], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as made:
         while not plan_file(out).exists():
             assert made.poll() is None
@@ -253,16 +256,9 @@ def test_what_lies_in_the_ledger_does_no_harm(tmp_path: Path, dataset: Dataset) 
 
 def test_a_large_ledger_is_told_at_once(tmp_path: Path, dataset: Dataset) -> None:
     plan = ledger_of(tmp_path, dataset, committed=1, shards=10_000)
-    [entry] = (tmp_path / LEDGER).glob("shard-*.json")
-    content = entry.read_bytes()
-    for shard in plan.shards()[1:]:
-        entry_file(tmp_path, shard).write_bytes(content)
+    first, *others = plan.shards()
+    for shard in others:
+        os.link(entry_file(tmp_path, first), f"{tmp_path}/{LEDGER}/{shard.name}.json")
     begun = time.process_time()
     assert look(tmp_path).shards_done == 10_000
     assert time.process_time() - begun < 3  # ours: 0.5; of processor time, so that a busy machine may be
-
-
-def test_the_shared_dataset_needs_no_note(tmp_path: Path) -> None:
-    """A build that goes well leaves nothing but what the manifest names."""
-    made = build(tmp_path / "d", records=32, shard_records=32, seed=7)
-    assert not list((made.folder / LEDGER).glob("*.failed.json"))

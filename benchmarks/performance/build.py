@@ -10,18 +10,20 @@ from pipeline.boundary import one_line
 from pipeline.build import build_dataset
 from pipeline.engines import Crew
 from pipeline.plan import plan_build
+from pipeline.shards import DEFAULT_SHARD_RECORDS
 from pipeline.timings import BESIDE
 
 
-def timed_build(out: Path, records: int, crew: Crew) -> BuildRun:
+def timed_build(out: Path, records: int, crew: Crew, shard_records: int = DEFAULT_SHARD_RECORDS) -> BuildRun:
     """Build into an empty folder with the normal subset and second opinions.
 
     Args:
         out: the folder.
         records: how many.
         crew: who makes the shards.
+        shard_records: records a shard.
     """
-    plan = plan_build({"records": records})
+    plan = plan_build({"records": records}, shard_records=shard_records)
     started = time.perf_counter()
     built = build_dataset(out, plan, crew=crew)
     return BuildRun.of(built.timings, time.perf_counter() - started, BESIDE)
@@ -34,12 +36,13 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--engine", default="ray")
     parser.add_argument("--workers", type=int)
+    parser.add_argument("--shard-records", type=int, default=DEFAULT_SHARD_RECORDS)
     options = parser.parse_args()
     return one_line(parser.prog, lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:
-    built = timed_build(options.out, options.records, Crew(options.engine, options.workers))
+    built = timed_build(options.out, options.records, Crew(options.engine, options.workers), options.shard_records)
     print(built.model_dump_json())
     return 0
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,18 +38,21 @@ def say(text: str) -> None:
     print(f"[{minutes:3d}:{seconds:02d}] {text}", file=sys.stderr, flush=True)
 
 
-def run(module: str, arguments: Sequence[object], *, cores: int) -> Finished:
+def run(
+    module: str, arguments: Sequence[object], *, cores: int, variables: Mapping[str, str] | None = None
+) -> Finished:
     """Run a module of this project in a new process and watch the memory of all that it starts.
 
     Args:
         module: its full name.
         arguments: of its command line.
         cores: hold it to so many; on one, libraries have one thread.
+        variables: further ones of its environment.
 
     Raises:
         FoundryError: when it fails; with the end of what it wrote on standard error.
     """
-    mark, environment = marked(os.environ)
+    mark, environment = marked({**os.environ, **(variables or {})})
     if cores == 1:
         environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:

@@ -68,11 +68,11 @@ def ray_cluster(address: str | None) -> list[Finding]:
     named = cluster_address(crew)
     if named is None:
         return [Finding("ok", "Ray cluster", "none is named; a build starts Ray on this machine")]
-    thing, remedy = "Ray cluster", f"start it, or leave {named[0]} out to work on this machine alone"
+    thing = "Ray cluster"
     try:
-        known = _ask("pipeline.engines.ray_nodes", named[1])
+        known = _ask("pipeline.engines.ray_nodes", *([address] if address else []))
     except _NoAnswerError as error:
-        return [Finding("fault", thing, str(error), remedy)]
+        return [Finding("fault", thing, str(error))]
     has = f"{known['nodes']} nodes, {known['cores']:.0f} cores, {known['gpus']:g} GPUs, Ray {known['version']}"
     return [Finding("ok", thing, f"{named[1]}: {has}")]
 
@@ -82,7 +82,7 @@ def prefect_server() -> list[Finding]:
     try:
         return [Finding(**finding) for finding in _ask("flows.doctor")]
     except _NoAnswerError as error:
-        return [Finding("fault", "Prefect server", str(error), "see what `prefect config view` says")]
+        return [Finding("fault", "Prefect server", str(error))]
 
 
 class _NoAnswerError(Exception):
@@ -101,7 +101,8 @@ def _ask(module: str, *arguments: str) -> Any:  # noqa: ANN401 - JSON
     try:
         said, complaint = process.communicate(timeout=PATIENCE_SECONDS)
     except subprocess.TimeoutExpired as error:
-        raise _NoAnswerError(f"no answer within {PATIENCE_SECONDS:.0f} s") from error
+        said = f"no answer within {PATIENCE_SECONDS:.0f} s. See whether it runs, and whether this machine is too busy"
+        raise _NoAnswerError(said) from error
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -11,6 +11,8 @@ from pipeline.shards import Shard
 from pipeline.store.ledger import LedgerEntry
 from pipeline.worker import Job
 
+os.environ["RAY_DISABLE_FAILURE_SIGNAL_HANDLER"] = "1"  # read when Ray is imported; it ends the process on SIGTERM
+
 ENGINES = ("ray", "serial")
 
 
@@ -24,7 +26,7 @@ class Crew:
     ray_address: str | None = None
     """HOST:PORT of a Ray cluster's head. None: what `RAY_ADDRESS` says, or Ray of its own on this machine."""
     gpus_per_worker: float | None = None
-    """None: the GPUs divided by the workers, at most 1."""
+    """None: the workers share the GPUs evenly."""
     memory_gib_per_worker: float | None = None
     """What Ray's scheduler keeps free for each; None: nothing is kept."""
     seconds_per_shard: float | None = None

@@ -5,21 +5,20 @@ knows nothing of Ray.
 """
 
 import logging
-import os
 import socket
 import threading
 import time
-from concurrent.futures import Future
 from typing import Any, Self
-
-os.environ["RAY_DISABLE_FAILURE_SIGNAL_HANDLER"] = "1"  # read on import; it would end the process on SIGTERM at once
 
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 
 from pipeline import worker
-from pipeline.engines import Crew, cluster_address, shard_error
-from pipeline.errors import EngineError, FoundryError, RecipeError, WorkerError
+from pipeline.engines import Crew, shard_error
+from pipeline.engines.placement import Needs, Node, needs_of
+from pipeline.engines.ray_cluster import RayCluster, check_nodes, head_answers, nodes
+from pipeline.engines.readiness import Versions, check_place, check_versions, version_finder
+from pipeline.errors import EngineError, FoundryError, WorkerError
 from pipeline.logs import log_event
 from pipeline.shards import Shard
 from pipeline.store.ledger import LedgerEntry
@@ -32,10 +31,13 @@ PAUSE_SECONDS = 60.0
 SECONDS_PER_RECORD = 2.0
 """A shard may take this long a record: some hundred times what one core needs for it and for the one it waits for. A
 worker that takes longer hangs: cut off from the network, a call to it would wait for ever."""
+WATCH_SECONDS = 5.0
+"""How often the head is asked whether it lives, and which nodes there are."""
+HEAD_SECONDS = 30.0
+"""A head that has been silent for as long is lost; Ray would end this process by itself after 60 s."""
 _STARTS = 3  # of actors in one place, one after the other, that may fail before it stays empty
 _STOP_SECONDS = 10.0
 _SLOTS = 2  # a worker: one shard is computed while the one before is written
-_OBJECT_STORE_BYTES = 80 * 1024**2  # Ray's smallest; nothing but shards and entries travels
 
 _log = logging.getLogger(__name__)
 
@@ -43,9 +45,13 @@ _log = logging.getLogger(__name__)
 class Worker(worker.Worker):
     """A worker as an actor. Its constructor does not fail: Ray would answer that with pages of stack traces."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, driver: Versions) -> None:
         self._failure: Exception | None = None
         try:
+            address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+            node = f"{socket.gethostname()} ({address})"
+            check_versions(node, version_finder()(), driver)  # the node may have joined after the start
+            check_place(node, job)
             super().__init__(job)
         except Exception as error:  # noqa: BLE001 - `ready` raises it
             self._failure = error
@@ -62,22 +68,25 @@ class RayEngine:
     An actor gets shards once it has answered that it is ready: on a lost node, or where no core is free, one never
     is, and the others go on without it. An actor whose shard failed goes, and another one is started in its place.
     Such a shard is tried again on an actor of its own: whatever brings it down then takes no other shard along.
+    Nodes that join get actors too, as long as there are fewer than asked for.
     """
 
     def __init__(self, job: Job, crew: Crew) -> None:
         self.workers = crew.workers or 0
         self._crew = crew
         self._job = job
-        self._options: dict[str, float] = {}
+        self._cluster = RayCluster(crew)
+        self._versions = version_finder()()
+        self._needs = Needs(0.0, 0)
+        self._known: set[str] = set()  # nodes, by their identity
         self._changed = threading.Condition()  # guards all that follows
         self._free: dict[Any, int] = {}  # actors that are ready, and how many of their slots are free
         self._actors: set[Any] = set()  # those and the ones that are not ready yet
         self._starters: set[threading.Thread] = set()
         self._alone: set[Shard] = set()
         self._why = ""
-        self._ray: threading.Thread | None = None  # has started Ray, if this engine did
-        self._over = threading.Event()
-        self._closed = False
+        self._lost = ""
+        self._closed = threading.Event()
 
     @property
     def slots(self) -> int:
@@ -88,16 +97,19 @@ class RayEngine:
         """Join or start Ray, start the actors, and wait for the first.
 
         Raises:
-            RecipeError: when the cluster has fewer cores than workers are asked for.
-            EngineError: when Ray cannot be joined or started, or no actor starts.
+            RecipeError: when the cluster does not hold the workers that are asked for.
+            EngineError: when Ray cannot be joined or started, a node has other versions, or no actor starts.
+            DatasetError: when a node does not see the dataset's folder.
         """
         try:
-            if not ray.is_initialized():
-                connected: Future[None] = Future()
-                self._ray = threading.Thread(target=self._own_ray, args=(connected,), daemon=True)
-                self._ray.start()
-                connected.result()
-            self._start_actors()
+            self._cluster.enter()
+            found = nodes()
+            self._needs = needs_of(self._crew, found)
+            if self._cluster.named:
+                check_nodes(found, self._job)
+            self._job = self._job.on("cuda" if self._needs.gpus else "cpu")
+            self._fill(found)
+            threading.Thread(target=self._watch, daemon=True).start()
             self._give_back(self._take(1), 1)
         except BaseException:
             self.__exit__()
@@ -107,9 +119,11 @@ class RayEngine:
     def stop(self) -> None:
         """Stop the actors; every `run` under way ends with an error."""
         with self._changed:
-            self._closed = True
+            self._closed.set()
             self._changed.notify_all()
             actors, starters = list(self._actors), list(self._starters)
+        if self._lost:  # with the head, which is who would be told
+            return
         for actor in actors:
             ray.kill(actor)
         for starter in starters:
@@ -118,40 +132,20 @@ class RayEngine:
     def __exit__(self, *exception: object) -> None:
         """Stop the actors, and Ray if this engine started it."""
         self.stop()
-        if self._ray is not None:
-            self._over.set()  # a start cannot be broken off, and a cluster may be waited for without end
-            self._ray.join(_STOP_SECONDS if cluster_address(self._crew) else None)
-
-    def _own_ray(self, connected: "Future[None]") -> None:
-        """Hold Ray in a thread of its own, as long as the engine is in use.
-
-        Ray would take SIGTERM over from the main thread; an interrupt there would leave a part of Ray behind; and what
-        Ray starts dies with the thread that started it.
-        """
-        try:
-            _connect(self._crew)
-        except Exception as error:  # noqa: BLE001 - who waits raises it
-            connected.set_exception(error)
-        else:
-            connected.set_result(None)
-        self._over.wait()
-        ray.shutdown()
+        self._cluster.leave()
 
     def run(self, shard: Shard) -> LedgerEntry:
         """Make and commit one shard on the next idle actor; one that dies, hangs or fails is replaced.
 
         Raises:
             WorkerError: when the shard failed, or the actor died or did not answer in time.
-            EngineError: when no actor is left.
+            EngineError: when no actor is left, or the cluster's head is lost.
             FoundryError: what the worker itself raised.
         """
         slots = _SLOTS if shard in self._alone else 1
         actor = self._take(slots)
         try:
-            entry: LedgerEntry = ray.get(
-                actor.run.remote(shard),
-                timeout=self._crew.seconds_per_shard or PAUSE_SECONDS + SECONDS_PER_RECORD * len(shard),
-            )
+            return self._answer(actor, shard)
         except RayTaskError as error:
             cause = error.cause
             if isinstance(cause, FoundryError):
@@ -164,13 +158,27 @@ class RayEngine:
             raise WorkerError(f"the worker of {shard.name} {reason}; a new one takes its place") from error
         finally:
             self._give_back(actor, slots)
-        return entry
 
-    def _take(self, slots: int) -> Any:  # noqa: ANN401 - Ray's actor handles have no type of their own
+    def _answer(self, actor: Any, shard: Shard) -> LedgerEntry:  # noqa: ANN401 - Ray's handles have no type of their own
+        """What an actor makes of a shard; looked for in short turns, for with the head nobody may be left to answer."""
+        seconds = self._crew.seconds_per_shard or PAUSE_SECONDS + SECONDS_PER_RECORD * len(shard)
+        deadline = time.monotonic() + seconds
+        promise = actor.run.remote(shard)
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                entry: LedgerEntry = ray.get(promise, timeout=max(0.0, min(left, WATCH_SECONDS)))
+            except GetTimeoutError:
+                if self._closed.is_set() or left <= WATCH_SECONDS:
+                    raise
+            else:
+                return entry
+
+    def _take(self, slots: int) -> Any:  # noqa: ANN401
         """The least busy actor, once it has so many slots free."""
         patience = time.monotonic() + START_SECONDS
         with self._changed:
-            while not self._closed:
+            while not self._closed.is_set():
                 actor = max(self._free, key=self._free.__getitem__, default=None)
                 if actor is None and (not self._starters or time.monotonic() >= patience):
                     why = self._why or f"none was ready within {START_SECONDS:.0f} s: see to nodes and free cores"
@@ -181,7 +189,7 @@ class RayEngine:
                         return actor
                     patience = time.monotonic() + START_SECONDS  # an actor at work is given back or replaced in time
                 self._changed.wait(patience - time.monotonic())
-        raise EngineError("the workers have been stopped. Run the same build again")
+        raise EngineError(self._lost or "the workers have been stopped. Run the same build again")
 
     def _give_back(self, actor: Any, slots: int) -> None:  # noqa: ANN401
         with self._changed:
@@ -192,28 +200,42 @@ class RayEngine:
     def _replace(self, actor: Any, shard: Shard) -> None:  # noqa: ANN401
         """Start another actor in the place of a shard's, unless the actor's other shard has seen to that."""
         with self._changed:
-            if self._closed:  # any call to Ray would start it again
-                raise EngineError(f"{shard.name} was left unfinished. Run the same build again")
+            if self._closed.is_set():  # any call to Ray would start it again
+                raise EngineError(self._lost or f"{shard.name} was left unfinished. Run the same build again")
             self._alone.add(shard)
             if self._free.pop(actor, None) is not None:
                 self._actors.discard(actor)
                 ray.kill(actor)
                 self._start_actor()
 
-    def _start_actors(self) -> None:
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        gpus, cores = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
-        self.workers = self.workers or cores
-        if self.workers > cores:
-            raise RecipeError(
-                f"the Ray cluster has {cores} cores for {self.workers} workers. Ask for fewer, or add nodes"
-            )
-        self._job = self._job.on("cuda" if gpus else "cpu")
-        self._options = {"num_cpus": 1, "num_gpus": min(1.0, gpus / self.workers), "max_restarts": 0}
-        self._options["max_concurrency"] = _SLOTS
+    def _watch(self) -> None:
+        """Notice a head that is lost, and nodes that join."""
+        heard = time.monotonic()
+        while not self._closed.wait(WATCH_SECONDS):
+            if head_answers():
+                heard = time.monotonic()
+                self._fill(nodes())
+            elif time.monotonic() - heard > HEAD_SECONDS:
+                self._lost = (
+                    f"the head of the Ray cluster has not answered for {HEAD_SECONDS:.0f} s. Start it again, and run "
+                    f"the same build again"
+                )
+                self.stop()
+
+    def _fill(self, found: list[Node]) -> None:
+        """Start as many actors as are asked for and fit, where nodes are there that were not."""
+        joined = [node for node in found if node.identity not in self._known]
         with self._changed:
-            for _ in range(self.workers):
+            if not joined or self._closed.is_set():
+                return
+            if self._known:
+                log_event(_log, logging.INFO, "nodes joined", nodes=", ".join(node.name for node in joined))
+            self._known.update(node.identity for node in joined)
+            places = self._needs.places(found)
+            wanted = min(self._crew.workers or places, places)
+            for _ in range(wanted - len(self._free) - len(self._starters)):
                 self._start_actor()
+            self.workers = max(self.workers, wanted)
 
     def _start_actor(self) -> None:
         starter = threading.Thread(target=self._await_actor, daemon=True)
@@ -222,17 +244,18 @@ class RayEngine:
 
     def _await_actor(self) -> None:
         """Start an actor and wait until it is ready, in a thread of its own: that may take minutes, or for ever."""
+        options = self._needs.options() | {"max_restarts": 0, "max_concurrency": _SLOTS}
         for _ in range(_STARTS):
             with self._changed:
-                if self._closed:
+                if self._closed.is_set():
                     break
-                actor: Any = ray.remote(Worker).options(**self._options).remote(self._job)
+                actor: Any = ray.remote(Worker).options(**options).remote(self._job, self._versions)
                 self._actors.add(actor)
             try:
                 ray.get(actor.ready.remote())
             except RayError as error:
                 with self._changed:
-                    if self._closed:
+                    if self._closed.is_set():
                         break
                     self._actors.discard(actor)
                     ray.kill(actor)
@@ -255,50 +278,3 @@ def _why_not_ready(error: RayError) -> str:
     if isinstance(error, RayActorError) and error.actor_init_failed:  # where the class cannot even be imported
         return str(error).strip().splitlines()[-1]
     return "its process died"
-
-
-def _connect(crew: Crew) -> None:
-    """Join the cluster that is named, or start one on this machine.
-
-    Raises:
-        EngineError: when Ray cannot be joined or started.
-    """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    named = cluster_address(crew)
-    if named:
-        _join(*named)
-    else:
-        _start(crew.workers or 0)
-
-
-def _start(workers: int) -> None:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    try:
-        ray.init(
-            address="local",  # not whatever cluster happens to run on this machine
-            num_cpus=max(workers, cores or 1),
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            logging_level=logging.ERROR,
-        )
-    except Exception as error:  # Ray raises plain ones too
-        raise EngineError(
-            f"Ray cannot be started on this machine: {_reason(error)}. See to its limits (`ulimit -a`), its memory and "
-            f"the space in /tmp, or use --engine serial"
-        ) from error
-
-
-def _join(name: str, address: str) -> None:
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()  # Ray would wait for ever
-        ray.init(address=address, logging_level=logging.ERROR)
-    except Exception as error:  # as above
-        raise EngineError(
-            f"the Ray cluster at {name}={address} cannot be joined: {_reason(error)}. Start it, or leave {name} out to "
-            f"work on this machine alone"
-        ) from error
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".")

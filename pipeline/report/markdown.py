@@ -130,10 +130,11 @@ def funnel_markdown(statistics: Statistics) -> str:
     Args:
         statistics: of a dataset's records.
     """
+    reasons = [[f"{each.text} ({each.code})", f"{each.records:,}", f"{each.only:,}"] for each in statistics.reasons]
     parts = [
         table_markdown(funnel_table(statistics)),
         f"**Reasons for not Normal**, {statistics.not_normal:,} records. {REASONS_NOTE}",
-        table_markdown(reasons_table(statistics.reasons)),
+        table_markdown(Table(["statement", "records", "only reason"], reasons)),
         f"Measured, but in doubt by a quality flag: {statistics.flagged:,} records.",
         table_markdown(flags_table(statistics.quality_flags)),
     ]

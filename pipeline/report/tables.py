@@ -64,7 +64,7 @@ class Table:
     """Columns of words; the others are of numbers."""
 
     def by_name(self) -> list[dict[str, str]]:
-        """Its rows as text under their heads, `*` at what is out of tolerance."""
+        """Its rows as text under their heads; a comparison as `ours (theirs)`, with `*` if out of tolerance."""
         return [dict(zip(self.head, map(_text, row), strict=True)) for row in self.rows]
 
     def groups(self) -> list[list[Sequence[Entry]]]:
@@ -74,7 +74,7 @@ class Table:
 
 def _text(entry: Entry) -> str:
     if isinstance(entry, Beside):
-        return f"{entry.ours} / {entry.theirs} / {entry.difference}{' *' if entry.out else ''}"
+        return f"{entry.ours} ({entry.theirs}){' *' if entry.out else ''}"
     return entry if isinstance(entry, str) else ", ".join(entry)
 
 
@@ -157,8 +157,8 @@ def funnel_table(statistics: Statistics) -> Table:
     others = counts_text({name: count for name, count in statistics.verdicts.items() if name != "Normal"})
     stages = [
         ("generated", statistics.records, statistics.records),
-        (f"measured, {partial:,} of them in part (null for: {missing})", measured, statistics.records),
-        (f"normal (the others: {others})", normal, measured),
+        (f"measured ({partial:,} in part: {missing})", measured, statistics.records),
+        (f"normal (others: {others})", normal, measured),
     ]
     rows = [
         [stage, f"{count:,}", percent_text(percent(count, statistics.records)), f"{above - count:,}"]

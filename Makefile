@@ -5,7 +5,7 @@ SEED ?= 0
 OUT ?= dataset
 ENGINE ?= ray
 BIN := .venv/bin
-BAD_DAY := $(wildcard tests/test_bad_day*.py) $(patsubst %,tests/test_%.py,soak damage finalise power_cut determinism regenerate hostile fuzz)
+BAD_DAY := $(wildcard tests/test_bad_day*.py) $(patsubst %,tests/test_%.py,soak damage finalise power_cut determinism regenerate hostile fuzz flows doctor cluster)
 WORKERS_FLAG := $(if $(WORKERS),--workers $(WORKERS))
 
 .DEFAULT_GOAL := help

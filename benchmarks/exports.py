@@ -193,7 +193,10 @@ def _sources(dataset: Dataset, wanted: int) -> tuple[list[Source], ReleaseManife
     manifest = dataset.manifest
     shard, folds = manifest.shard_records, strat_folds(dataset.measurements())
     sources, contents = list[Source](), dict[Literal["all", "normal"], Contents]()
-    opened: dict[Literal["all", "normal"], Path] = {"all": dataset.folder, "normal": dataset.folder / NORMAL}
+    opened: dict[Literal["all", "normal"], Path] = {
+        "all": Path(dataset.folder),
+        "normal": Path(dataset.folder) / NORMAL,
+    }
     for name, folder in opened.items():
         each = open_dataset(folder)
         table = each.measurements().slice(0, -(-wanted // shard) * shard)

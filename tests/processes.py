@@ -53,6 +53,16 @@ def ray_workers(of: psutil.Process, *, at_work: bool = False) -> list[psutil.Pro
     return found
 
 
+def processes_of(session: int) -> list[psutil.Process]:
+    """The processes that run in a session."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, ProcessLookupError):
+            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
 def entries(out: Path) -> int:
     """Shards that are committed."""
     return len(list((out / "ledger").glob("shard-*.json")))

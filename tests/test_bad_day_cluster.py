@@ -84,10 +84,10 @@ def test_a_late_writer_changes_nothing(tmp_path: Path, record_property: Record) 
     """A worker that was cut off comes back when another one has made its shard and the dataset is finished."""
     late = Worker(Job(tmp_path / "d", planned(records=80, seed=7, shard_records=32)))
     finished = build(tmp_path / "d", records=80, seed=7, shard_records=32)
-    before = {path: path.read_bytes() for path in finished.folder.rglob("*") if path.is_file()}
+    before = {path: path.read_bytes() for path in Path(finished.folder).rglob("*") if path.is_file()}
     for shard in planned(records=80, seed=7, shard_records=32).shards():
         late.run(shard)
-    assert {path: path.read_bytes() for path in finished.folder.rglob("*") if path.is_file()} == before
+    assert {path: path.read_bytes() for path in Path(finished.folder).rglob("*") if path.is_file()} == before
     assert not verify(open_dataset(finished.folder))
     record_property("bad_day", "a late writer | after the dataset was finished | not a byte changed")
 

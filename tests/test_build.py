@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import psutil
@@ -37,7 +37,7 @@ PLAN: dict[str, Any] = {"records": 80, "seed": 7}
 
 @pytest.mark.parametrize(("engine", "workers", "shard_records"), [("serial", None, 96), ("ray", 2, 32)])
 def test_one_recipe_one_digest(
-    tmp_path: Path, dataset: Dataset, engine: str, workers: int | None, shard_records: int
+    tmp_path: Path, dataset: Dataset, engine: Literal["ray", "serial"], workers: int | None, shard_records: int
 ) -> None:
     other = build(tmp_path / "d", engine=engine, workers=workers, shard_records=shard_records, **PLAN)
     assert other.manifest.content_digest == dataset.manifest.content_digest
@@ -70,9 +70,9 @@ def test_a_normal_record_leads_back_to_its_source(dataset: Dataset) -> None:
 
 
 def test_a_finished_folder_is_left_alone(dataset: Dataset) -> None:
-    before = {path: path.stat().st_mtime_ns for path in dataset.folder.rglob("*")}
-    again = build(dataset.folder, shard_records=64, **PLAN)
-    assert {path: path.stat().st_mtime_ns for path in dataset.folder.rglob("*")} == before
+    before = {path: path.stat().st_mtime_ns for path in Path(dataset.folder).rglob("*")}
+    again = build(Path(dataset.folder), shard_records=64, **PLAN)
+    assert {path: path.stat().st_mtime_ns for path in Path(dataset.folder).rglob("*")} == before
     assert again.manifest == dataset.manifest
 
 
@@ -206,9 +206,9 @@ def test_folders_that_are_not_ours_are_refused_untouched(tmp_path: Path, dataset
     cases: list[tuple[Path, dict[str, Any], str]] = [
         (foreign, PLAN, "thesis.tex is there"),
         (file, PLAN, "is a file"),
-        (dataset.folder, PLAN | {"seed": 8, "shard_records": 64}, "seed 7 there, 8 asked"),
-        (dataset.folder, PLAN | {"records": 79, "shard_records": 64}, "80 records, 79 asked"),
-        (dataset.folder, PLAN | {"shard_records": 32}, "shard_records 64 there, 32 asked"),
+        (Path(dataset.folder), PLAN | {"seed": 8, "shard_records": 64}, "seed 7 there, 8 asked"),
+        (Path(dataset.folder), PLAN | {"records": 79, "shard_records": 64}, "80 records, 79 asked"),
+        (Path(dataset.folder), PLAN | {"shard_records": 32}, "shard_records 64 there, 32 asked"),
         (file / "below", PLAN, "cannot be written"),
     ]
     for folder, plan, reason in cases:
@@ -235,7 +235,7 @@ def test_bad_arguments_touch_nothing(tmp_path: Path, dataset: Dataset) -> None:
     larger: dict[str, Any] = {"records": 200, "seed": 7, "shard_records": 64}
     for wrong in ({"workers": 0}, {"workers": 2}, {"engine": "dask"}):
         with pytest.raises(RecipeError):
-            build(dataset.folder, **larger | wrong)
+            build(Path(dataset.folder), **larger | wrong)
     assert open_dataset(dataset.folder).manifest == dataset.manifest
     with pytest.raises(RecipeError, match="does not load"):
         build(tmp_path / "d", checkpoint=bad, records=32)
@@ -305,7 +305,7 @@ def test_a_folder_or_a_link_in_the_place_of_a_file_is_put_right(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("engine", ["serial", "ray"])
-def test_sigterm_ends_a_build_in_one_line_without_orphans(tmp_path: Path, engine: str) -> None:
+def test_sigterm_ends_a_build_in_one_line_without_orphans(tmp_path: Path, engine: Literal["ray", "serial"]) -> None:
     folder = tmp_path / "d"
     command = [sys.executable, "-m", "pipeline.cli", "build", "--records", "2000", "--shard-records", "32"]
     command += ["--out", str(folder), "--engine", engine]
@@ -347,7 +347,7 @@ def test_too_little_disk_is_refused_before_the_start(tmp_path: Path, monkeypatch
 def test_parameters_that_cannot_work_are_refused(tmp_path: Path) -> None:
     for engine, workers in (("serial", 2), ("ray", 0), ("dask", None)):
         with pytest.raises(RecipeError):
-            build(tmp_path / "d", engine=engine, workers=workers, records=32)
+            build(tmp_path / "d", engine=engine, workers=workers, records=32)  # type: ignore[arg-type]
     for wrong in ({"records": 0}, {"shard_records": 33}, {"color": "red"}, {"checkpoint": tmp_path / "none.pt"}):
         with pytest.raises(RecipeError):
             planned(**wrong)
@@ -356,7 +356,7 @@ def test_parameters_that_cannot_work_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_manifest_tells_where_it_was_made(dataset: Dataset) -> None:
-    manifest = json.loads((dataset.folder / "dataset.json").read_text())
+    manifest = json.loads(Path(dataset.folder / "dataset.json").read_text(encoding="utf-8"))
     assert manifest["recipe"]["seed"] == 7
     assert manifest["provenance"]["devices"] == ["cpu"]
     assert manifest["provenance"]["instruction_sets"][0].split()[1]

@@ -210,7 +210,7 @@ def _repair(folder: Path, whole: Dataset, damaged: set[str], what: str) -> None:
     repaired = open_dataset(folder)
     assert not verify(repaired), what
     assert repaired.manifest.content_digest == whole.manifest.content_digest, what
-    originals = content(whole.folder)
+    originals = content(Path(whole.folder))
     for name, bytes_now in content(folder).items():
         if name != "dataset.json" and not (
             name.startswith("ledger/shard") and name.endswith(".json")
@@ -283,7 +283,7 @@ def test_no_dataset_is_built_inside_another(tmp_path: Path, whole: Dataset, plac
     folder = Path(shutil.copytree(whole.folder, tmp_path / "outer"))
     with pytest.raises(InputError, match=f"{folder}.* is a dataset, in which a foreign file is damage"):
         build(folder / place, records=32)
-    assert content(folder) == content(whole.folder)
+    assert content(folder) == content(Path(whole.folder))
 
 
 def test_a_name_that_steers_a_terminal_is_shown_harmless(tmp_path: Path, whole: Dataset) -> None:

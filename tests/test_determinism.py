@@ -27,6 +27,7 @@ from pipeline.engines.ray_cluster import connect
 from pipeline.errors import WorkerError
 from pipeline.shards import BLOCK, Shard
 from pipeline.store.ledger import LedgerEntry, part_file
+from pipeline.store.place import Place
 from pipeline.store.signals import shard_file
 from pipeline.verify import verify
 from tests.conftest import build, planned
@@ -209,7 +210,7 @@ class Witness:
             self._same(part_file(dataset.folder, shard), shard)
         assert not verify(dataset)
 
-    def _same(self, file: Path, *holds: object) -> None:
+    def _same(self, file: Place, *holds: object) -> None:
         found = sha256(file.read_bytes()).hexdigest()
         assert self._files.setdefault((file.suffix, *holds), found) == found, file
 

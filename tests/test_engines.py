@@ -1,8 +1,6 @@
 """Workers die, hang and do not start; what they leave is tried again, and no shard waits for who will never come."""
 
-import contextlib
 import math
-import os
 import re
 import signal
 import sys
@@ -15,7 +13,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import psutil
 import pytest
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
@@ -29,7 +26,7 @@ from pipeline.shards import Shard
 from pipeline.store.ledger import LedgerEntry
 from pipeline.worker import Job, Worker
 from tests.conftest import build, planned
-from tests.processes import Processes, wait_until
+from tests.processes import Processes, processes_of, wait_until
 
 SHARDS = [Shard(index, 32 * index, 32 * index + 32) for index in range(8)]
 
@@ -170,24 +167,16 @@ def test_ray_that_cannot_be_started_is_one_line(
         build(tmp_path / "d", engine="ray", records=32)
 
 
-def session(number: int) -> Iterator[psutil.Process]:
-    """The processes that run in a session."""
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, ProcessLookupError):
-            if os.getsid(process.pid) == number and process.status() != psutil.STATUS_ZOMBIE:
-                yield process
-
-
 @pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.bad_day), signal.SIGTERM])
 def test_a_signal_while_ray_starts_is_one_line_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     command = ["-m", "pipeline.cli", "build", "--workers", "1", "--records", "32", "--out", str(tmp_path / "d")]
     with Processes() as here:
         process = here.start(sys.executable, *command, name="build")
-        wait_until(lambda: "gcs_server" in {each.name() for each in session(process.pid)}, "Ray is starting")
+        wait_until(lambda: "gcs_server" in {each.name() for each in processes_of(process.pid)}, "Ray is starting")
         process.send_signal(number)
         assert here.exit_status(process, 60) == 128 + number
         assert here.log("build").read_text() == "ecg-foundry: stopped; run the same command again to go on\n"
-        wait_until(lambda: not list(session(process.pid)), "nothing is left", 20)
+        wait_until(lambda: not processes_of(process.pid), "nothing is left", 20)
 
 
 class Cluster:
@@ -264,8 +253,8 @@ def task_error(cause: Exception) -> RayTaskError:
     return RayTaskError("method", "its traceback", cause)  # type: ignore[no-untyped-call]
 
 
-def engine_of(workers: int) -> RayEngine:
-    return RayEngine(Job(Path(), planned(records=32)), Crew(workers=workers))
+def engine_of(workers: int, **crew: Any) -> RayEngine:
+    return RayEngine(Job(Path(), planned(records=32)), Crew(workers=workers, **crew))
 
 
 def outcomes(engine: RayEngine, shards: list[Shard]) -> list[object]:
@@ -383,7 +372,7 @@ def test_an_actor_that_fails_a_shard_is_replaced(cluster: Cluster, error: Except
         raise error
 
     cluster.run = fail
-    with engine_of(1) as engine:
+    with engine_of(1, seconds_per_shard=1.0) as engine:  # Ray's own would not be told of a timeout at once
         assert str(outcomes(engine, SHARDS[:1])[0]) == reason
         assert outcomes(engine, SHARDS[:1]) == SHARDS[:1]
     assert [actor.number for actor in cluster.killed] == [0, 1]

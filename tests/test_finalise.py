@@ -22,7 +22,7 @@ PLAN: dict[str, Any] = {"records": 80, "seed": 7, "shard_records": 32}
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset of three shards."""
-    return build(tmp_path_factory.mktemp("finished") / "dataset", **PLAN, second_opinion=0).folder
+    return Path(build(tmp_path_factory.mktemp("finished") / "dataset", **PLAN, second_opinion=0).folder)
 
 
 @pytest.fixture

@@ -186,7 +186,7 @@ def targets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Target]:
         "recipe": recipe_target(),
         "ledger entry": ledger_target(folder / "committed", plan),
         "plan": plan_target(folder / "planned", plan),
-        "manifest": manifest_target(dataset.folder),
+        "manifest": manifest_target(Path(dataset.folder)),
         "WFDB": wfdb_target(folder / "wfdb"),
         "path": path_target(folder / "paths"),
     }

@@ -317,7 +317,7 @@ def test_a_table_of_other_columns_is_none_of_the_recipe(
     tmp_path: Path, dataset: Dataset, change: Callable[[pa.Table], pa.Table], reason: str
 ) -> None:
     with pytest.raises(DatasetError, match=f"has other columns than its version writes {reason}"):
-        compared(rewritten(tmp_path / "d", dataset.folder, change))
+        compared(rewritten(tmp_path / "d", Path(dataset.folder), change))
 
 
 @pytest.mark.parametrize(
@@ -340,7 +340,7 @@ def test_a_forged_subset_is_none_of_the_recipe(
     tmp_path: Path, dataset: Dataset, change: Callable[[pa.Table], pa.Table], reason: str
 ) -> None:
     with pytest.raises(DatasetError, match=reason):
-        compared(rewritten(tmp_path / "d", dataset.folder / "normal", change), [0])
+        compared(rewritten(tmp_path / "d", Path(dataset.folder) / "normal", change), [0])
 
 
 def test_nan_is_not_what_null_is() -> None:

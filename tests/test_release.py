@@ -23,6 +23,7 @@ from pipeline.release.archives import PART_RECORDS, SHARD_RECORDS, write_archive
 from pipeline.release.package import Request, keep_released, make_release
 from pipeline.release.place import default_place
 from pipeline.store.files import all_files
+from pipeline.store.place import Place
 from pipeline.store.sharding import split_shard
 from pipeline.store.signals import shard_file
 from tests.bad_day import Fault, Surroundings
@@ -64,7 +65,7 @@ FILES = {
 }
 
 
-def content(folder: Path) -> dict[str, bytes]:
+def content(folder: Place) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in all_files(folder)}
 
 

@@ -450,7 +450,7 @@ def test_nothing_foreign_is_replaced_and_no_dataset_written_to(tmp_path: Path, d
     file.write_text("mine")
     make_report(dataset, other)
     (other / "report.json").write_text('{"kind": "something else"}')
-    before, inside = contents(tmp_path), contents(dataset.folder)
+    before, inside = contents(tmp_path), contents(Path(dataset.folder))
     cases = {
         foreign: r"foreign holds thesis\.txt, which is no part of a report",
         noted: r"noted holds notes\.md, which is no part",
@@ -464,10 +464,10 @@ def test_nothing_foreign_is_replaced_and_no_dataset_written_to(tmp_path: Path, d
     }
     for out, words in cases.items():
         with pytest.raises(InputError, match=words) as refusal:
-            make_report(dataset, out)
+            make_report(dataset, Path(out))
         assert "\n" not in str(refusal.value)
     assert contents(tmp_path) == before
-    assert contents(dataset.folder) == inside
+    assert contents(Path(dataset.folder)) == inside
 
 
 # --- What it says -----------------------------------------------------------------------------------------

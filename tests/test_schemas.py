@@ -31,5 +31,5 @@ def test_there_is_no_other_schema() -> None:
     ],
 )
 def test_what_is_written_obeys_its_schema(dataset: Dataset, file: str, schema: str) -> None:
-    content = json.loads((dataset.folder / file).read_text())
+    content = json.loads(Path(dataset.folder / file).read_text(encoding="utf-8"))
     jsonschema.validate(content, json.loads((SCHEMAS / f"{schema}.schema.json").read_text()))

@@ -135,7 +135,7 @@ def test_damage_in_any_shard_stops_a_copy_even_of_records_elsewhere(tmp_path: Pa
     path = shard_file(tmp_path / "source", list(entries)[index])
     content = bytearray(path.read_bytes())
     content[100 if where == "chunk" else -1] ^= 1
-    path.write_bytes(content)
+    path.write_bytes(bytes(content))
     if where == "gone":
         path.unlink()
     with pytest.raises(DatasetError, match=rf"c/{index}/0/0 is missing or damaged.*Run the same build again"):

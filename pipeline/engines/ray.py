@@ -33,7 +33,7 @@ SECONDS_PER_RECORD = 2.0
 worker that takes longer hangs: cut off from the network, a call to it would wait for ever."""
 WATCH_SECONDS = 5.0
 """How often the head is asked whether it lives, and which nodes there are."""
-HEAD_SECONDS = 30.0
+HEAD_SECONDS = 20.0
 """A head that has been silent for as long is lost; Ray would end this process by itself after 60 s."""
 _STARTS = 3  # of actors in one place, one after the other, that may fail before it stays empty
 _STOP_SECONDS = 10.0
@@ -69,6 +69,9 @@ class RayEngine:
     is, and the others go on without it. An actor whose shard failed goes, and another one is started in its place.
     Such a shard is tried again on an actor of its own: whatever brings it down then takes no other shard along.
     Nodes that join get actors too, as long as there are fewer than asked for.
+
+    Where the head is lost, most calls to Ray never return: they are made by threads that nobody waits for, and never
+    under the lock.
     """
 
     def __init__(self, job: Job, crew: Crew) -> None:
@@ -109,7 +112,8 @@ class RayEngine:
                 check_nodes(found, self._job)
             self._job = self._job.on("cuda" if self._needs.gpus else "cpu")
             self._fill(found)
-            threading.Thread(target=self._watch, daemon=True).start()
+            for watch in (self._watch_head, self._watch_nodes):
+                threading.Thread(target=watch, daemon=True).start()
             self._give_back(self._take(1), 1)
         except BaseException:
             self.__exit__()
@@ -132,7 +136,7 @@ class RayEngine:
     def __exit__(self, *exception: object) -> None:
         """Stop the actors, and Ray if this engine started it."""
         self.stop()
-        self._cluster.leave()
+        self._cluster.leave(lost=bool(self._lost))
 
     def run(self, shard: Shard) -> LedgerEntry:
         """Make and commit one shard on the next idle actor; one that dies, hangs or fails is replaced.
@@ -204,23 +208,25 @@ class RayEngine:
                 raise EngineError(self._lost or f"{shard.name} was left unfinished. Run the same build again")
             self._alone.add(shard)
             if self._free.pop(actor, None) is not None:
-                self._actors.discard(actor)
-                ray.kill(actor)
-                self._start_actor()
+                self._start_actor(in_place_of=actor)
 
-    def _watch(self) -> None:
-        """Notice a head that is lost, and nodes that join."""
+    def _watch_head(self) -> None:
+        """End the work when the head is lost."""
         heard = time.monotonic()
         while not self._closed.wait(WATCH_SECONDS):
             if head_answers():
                 heard = time.monotonic()
-                self._fill(nodes())
             elif time.monotonic() - heard > HEAD_SECONDS:
                 self._lost = (
                     f"the head of the Ray cluster has not answered for {HEAD_SECONDS:.0f} s. Start it again, and run "
                     f"the same build again"
                 )
                 self.stop()
+
+    def _watch_nodes(self) -> None:
+        """Use nodes that join."""
+        while not self._closed.wait(WATCH_SECONDS):
+            self._fill(nodes())
 
     def _fill(self, found: list[Node]) -> None:
         """Start as many actors as are asked for and fit, where nodes are there that were not."""
@@ -237,30 +243,27 @@ class RayEngine:
                 self._start_actor()
             self.workers = max(self.workers, wanted)
 
-    def _start_actor(self) -> None:
-        starter = threading.Thread(target=self._await_actor, daemon=True)
+    def _start_actor(self, in_place_of: Any = None) -> None:  # noqa: ANN401
+        starter = threading.Thread(target=self._await_actor, args=(in_place_of,), daemon=True)
         self._starters.add(starter)
         starter.start()
 
-    def _await_actor(self) -> None:
+    def _await_actor(self, in_place_of: Any) -> None:  # noqa: ANN401
         """Start an actor and wait until it is ready, in a thread of its own: that may take minutes, or for ever."""
-        options = self._needs.options() | {"max_restarts": 0, "max_concurrency": _SLOTS}
+        if in_place_of is not None:
+            self._kill(in_place_of)
         for _ in range(_STARTS):
-            with self._changed:
-                if self._closed.is_set():
-                    break
-                actor: Any = ray.remote(Worker).options(**options).remote(self._job, self._versions)
-                self._actors.add(actor)
+            actor = self._new_actor()
+            if actor is None:
+                break
             try:
                 ray.get(actor.ready.remote())
             except RayError as error:
-                with self._changed:
-                    if self._closed.is_set():
-                        break
-                    self._actors.discard(actor)
-                    ray.kill(actor)
-                    self._why = _why_not_ready(error)
-                    log_event(_log, logging.WARNING, "worker did not start", reason=self._why)
+                if self._closed.is_set():
+                    break
+                self._kill(actor)
+                self._why = _why_not_ready(error)
+                log_event(_log, logging.WARNING, "worker did not start", reason=self._why)
             else:
                 with self._changed:
                     self._free[actor] = _SLOTS
@@ -269,6 +272,24 @@ class RayEngine:
         with self._changed:
             self._starters.discard(threading.current_thread())
             self._changed.notify_all()
+
+    def _new_actor(self) -> Any:  # noqa: ANN401
+        """An actor that is being started; None once the engine is stopped."""
+        if self._closed.is_set():
+            return None
+        options = self._needs.options() | {"max_restarts": 0, "max_concurrency": _SLOTS}
+        actor: Any = ray.remote(Worker).options(**options).remote(self._job, self._versions)
+        with self._changed:
+            self._actors.add(actor)
+            if not self._closed.is_set():
+                return actor
+        self._kill(actor)  # `stop` did not know it yet
+        return None
+
+    def _kill(self, actor: Any) -> None:  # noqa: ANN401
+        with self._changed:
+            self._actors.discard(actor)
+        ray.kill(actor)
 
 
 def _why_not_ready(error: RayError) -> str:

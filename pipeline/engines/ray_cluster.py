@@ -66,12 +66,18 @@ class RayCluster:
             raise _cannot_join(self.named, why) from None
         self._joined = True
 
-    def leave(self) -> None:
-        """Leave Ray, and stop it if it was started here."""
-        if self._holder is not None:
-            self._over.set()
-            patience = _STOP_SECONDS if self._joined else 0.0  # of a head that is silent nobody can take leave
-            self._holder.join(patience if self.named else None)  # a start cannot be broken off
+    def leave(self, *, lost: bool = False) -> None:
+        """Leave Ray, and stop it if it was started here.
+
+        Args:
+            lost: whether its head is; of one that is silent nobody can take leave.
+        """
+        if self._holder is None:
+            return
+        self._over.set()
+        if lost or (self.named and not self._joined):
+            return
+        self._holder.join(_STOP_SECONDS if self.named else None)  # a start cannot be broken off
 
     def _hold(self, connected: "Future[None]") -> None:
         try:

@@ -77,8 +77,9 @@ def check_place(node: str, job: Job) -> None:
     """
     remedy = "Give --out as an s3:// address, or as a folder on a disk that all nodes share"
     try:
-        found = read_document(plan_file(job.folder), Plan, remedy=remedy)
+        found = read_document(plan_file(job.folder), Plan)
     except DatasetError as error:
-        raise DatasetError(f"node {node} does not see the dataset's folder: {error}") from error
+        reason = str(error).partition(". ")[0]
+        raise DatasetError(f"node {node} does not see the dataset's folder: {reason}. {remedy}") from error
     if found.seal() != job.plan.seal():
         raise DatasetError(f"node {node} sees another dataset at {job.folder} than the driver. {remedy}")

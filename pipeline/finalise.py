@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from pipeline.columns import RECORD_ID, TABLE_SCHEMA
 from pipeline.dataset import MANIFEST, Manifest, Provenance, describe, open_dataset
+from pipeline.engines.readiness import LIBRARIES
 from pipeline.errors import DatasetError
 from pipeline.folder import DERIVED, known_files
 from pipeline.normal import NORMAL, write_normal_subset
@@ -23,9 +24,6 @@ from pipeline.store.place import Place
 from pipeline.store.signals import SIGNALS, remove_unfinished, shard_file
 from pipeline.store.tables import MEASUREMENTS, parse_table, read_table, write_table
 from pipeline.store.threads import in_threads
-
-_LIBRARIES = ("numpy", "pyarrow", "scipy", "torch", "zarr", "numcodecs")
-"""Libraries whose version can change bytes."""
 
 
 def finalise(
@@ -146,7 +144,7 @@ def _provenance(entries: Mapping[Shard, LedgerEntry]) -> Provenance:
         software=f"ecg-foundry {version('ecg-foundry')}",
         devices=sorted({entry.device for entry in entries.values()}),
         instruction_sets=sorted({entry.instruction_set for entry in entries.values()}),
-        versions={name: version(name) for name in _LIBRARIES} | {"python": platform.python_version()},
+        versions={name: version(name) for name in LIBRARIES} | {"python": platform.python_version()},
         finished_at=datetime.now(UTC),
     )
 

@@ -15,6 +15,8 @@ BEGIN = "<!-- The figures, by `python -m benchmarks.scaling`; changes below are 
 KB, MB = 1e3, 1e6
 _MOST_KB, _MOST_MS = 40.0, 15.0
 """Of the driver, a shard."""
+_LONG_MS = 1000.0
+"""What PostgreSQL by its own settings takes for a wait that is worth a word."""
 
 
 def with_figures(before: str, figures: str) -> str:
@@ -51,6 +53,7 @@ def _empty(results: Results) -> list[str]:
         "driver, ms a shard of its processor": lambda run: number(run.a_shard(1000 * run.driven.cpu_s)),
         "driver, MB at most": lambda run: number(run.peak_bytes / MB),
         "shards that the server knew in the end": lambda run: f"{run.recorded:,}",
+        "messages that its services had no room for": lambda run: f"{run.dropped:,}",
         "it knew the last after, ms a shard": lambda run: number(run.a_shard(1000 * run.recorded_s)),
         "server, ms a shard of its processor": lambda run: number(run.a_shard(1000 * run.server_cpu_s)),
         "server, MB in the end": lambda run: number(run.server_bytes / MB),
@@ -59,7 +62,8 @@ def _empty(results: Results) -> list[str]:
         "database, kB a shard": lambda run: number(run.a_shard(run.grown_bytes / KB)),
         "requests to the API, in all": lambda run: f"{run.requests:,}",
         "deadlocks": lambda run: _postgres(run, run.kept.deadlocks),
-        "waits of more than 0.1 s for a lock": lambda run: _postgres(run, run.kept.waits),
+        "waits of more than 0.1 s for a lock": lambda run: _postgres(run, len(run.kept.waits_ms)),
+        "the longest of them, ms": lambda run: _postgres(run, max(run.kept.waits_ms, default=0)),
         "errors about a lock": lambda run: f"{run.kept.errors}",
     }
     header = ("", *(f"{run.database}, {run.driven.shards:,}" for run in results.empty))
@@ -84,7 +88,9 @@ def _empty(results: Results) -> list[str]:
 
 def _postgres(run: EmptyRun, value: float) -> str:
     """What nobody tells of SQLite."""
-    return number(value) if run.database == "PostgreSQL" else NONE
+    if run.database != "PostgreSQL":
+        return NONE
+    return str(value) if isinstance(value, int) else number(value)
 
 
 def _targets(results: Results) -> list[tuple[str, str, str, str]]:
@@ -92,11 +98,11 @@ def _targets(results: Results) -> list[tuple[str, str, str, str]]:
     for database in dict.fromkeys(run.database for run in results.empty):
         small, large = [run for run in results.empty if run.database == database][-2:]
         grown = (large.peak_bytes - small.peak_bytes) / (large.driven.shards - small.driven.shards) / KB
-        locks = large.kept.deadlocks + large.kept.waits + large.kept.errors
+        locks = large.kept.deadlocks + large.kept.errors + sum(wait > _LONG_MS for wait in large.kept.waits_ms)
         found += [
             (f"{database}: growth of the driver's memory, kB a shard", grown, _MOST_KB),
             (f"{database}: driver, ms a shard", large.wall_ms, _MOST_MS),
-            (f"{database}: deadlocks, waits and errors about a lock", locks, 0),
+            (f"{database}: deadlocks, errors about a lock, waits of more than a second", locks, 0),
         ]
     return [
         (name, number(reached), f"{most:g}", "not judged" if results.quick else _verdict(reached, most))

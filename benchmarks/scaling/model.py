@@ -24,7 +24,7 @@ class Costs:
     """A shard."""
     driver_base_bytes: float
     server_ms: float
-    """A shard, until server and database have all of it."""
+    """A shard, until server and database have all of it; of the largest run that they have wholly."""
     database_bytes: float
     """A shard."""
     finalise_s: float
@@ -51,6 +51,7 @@ def costs(results: Results) -> Costs:
     """
     runs = [run for run in results.empty if run.database == results.empty[0].database]
     small, large = runs[-2], runs[-1]
+    kept_up = [run for run in runs if run.recorded == run.driven.shards][-1]
     fewer, more = (run.driven.shards for run in (small, large))
     one = results.inside[0]
     few, many, opinions = results.requests
@@ -64,8 +65,8 @@ def costs(results: Results) -> Costs:
         driver_ms=large.wall_ms,
         driver_bytes=driver_bytes,
         driver_base_bytes=large.peak_bytes - more * driver_bytes,
-        server_ms=large.a_shard(1000 * large.recorded_s),
-        database_bytes=(large.grown_bytes - small.grown_bytes) / (more - fewer),
+        server_ms=kept_up.a_shard(1000 * kept_up.recorded_s),
+        database_bytes=kept_up.a_shard(kept_up.grown_bytes),
         finalise_s=(most.seconds - least.seconds) / records,
         finalise_bytes=(most.peak_bytes - least.peak_bytes) / records,
         stored_bytes=most.folder_bytes / most.records,

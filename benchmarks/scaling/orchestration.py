@@ -8,7 +8,9 @@ from benchmarks.performance.child import parsed, run
 from benchmarks.scaling.results import Driven, EmptyRun
 from benchmarks.scaling.servers import Site, site
 
-_PATIENCE_SECONDS = 120.0  # with a server that records nothing more
+_PATIENCE_SECONDS = 60.0  # with a server that records nothing more
+_REQUEST = r'"[A-Z]+ /api/[^"]*" \d{3}'
+_DROPPED = "queue is full, dropping message"
 
 
 def run_empty(database: str, shards: int, workers: int) -> EmptyRun:
@@ -23,7 +25,7 @@ def run_empty(database: str, shards: int, workers: int) -> EmptyRun:
         FoundryError: when something does not start.
     """
     with site(database) as here:
-        before, requests = here.kept(), here.requests()
+        before, requests = here.kept(), here.logged(_REQUEST)
         server, postgres = _cpu_s(here.server), _cpu_s(here.database)
         finished = run(
             "benchmarks.scaling.empty",
@@ -31,7 +33,7 @@ def run_empty(database: str, shards: int, workers: int) -> EmptyRun:
             cores=2,
             variables=here.environment,
         )
-        driven, requests = parsed(Driven, finished.output), here.requests() - requests
+        driven, requests = parsed(Driven, finished.output), here.logged(_REQUEST) - requests
         recorded, recorded_s = _recorded(here, driven)
         after = here.kept()
         return EmptyRun(
@@ -40,6 +42,7 @@ def run_empty(database: str, shards: int, workers: int) -> EmptyRun:
             peak_bytes=finished.peak.rss_bytes,
             requests=requests,
             recorded=recorded,
+            dropped=here.logged(_DROPPED),
             recorded_s=recorded_s,
             server_cpu_s=_cpu_s(here.server) - server,
             server_bytes=sum(each.memory_info().rss for each in _family(here.server)),

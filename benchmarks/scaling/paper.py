@@ -51,8 +51,12 @@ def _model(found: Costs, database: str) -> list[str]:
             f"{found.driver_base_bytes / _MB:,.0f} MB and {found.driver_bytes / _KB:.1f} kB a shard",
             "slope between the largest two",
         ),
-        ("Prefect's server, time", f"{number(found.server_ms)} ms a shard", f"measured, {database}"),
-        ("Prefect's database", f"{found.database_bytes / _KB:.1f} kB a shard", "slope between the largest two"),
+        (
+            "Prefect's server, time",
+            f"{number(found.server_ms)} ms a shard",
+            f"measured, {database}, the largest run of which it knew every shard",
+        ),
+        ("Prefect's database", f"{found.database_bytes / _KB:.1f} kB a shard", "of the same run"),
         ("S3, requests a shard", requests, "slope between the builds above"),
         ("S3, requests a second opinion", number(found.opinion_requests), "measured"),
     ]

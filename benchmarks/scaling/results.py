@@ -25,8 +25,8 @@ class Kept(Figures):
     transactions: int = 0
     """Of SQLite nobody counts them."""
     deadlocks: int = 0
-    waits: int = 0
-    """For a lock, of more than 100 ms."""
+    waits_ms: tuple[float, ...] = ()
+    """For a lock, each of more than 100."""
     errors: int = 0
     """Statements that ended in one about a lock."""
 
@@ -42,6 +42,8 @@ class EmptyRun(Figures):
     """To the server's API, from the driver's start to its end."""
     recorded: int
     """Shards that the server knew as Completed in the end."""
+    dropped: int
+    """Messages that one of the server's services had no room for."""
     recorded_s: float
     """When it knew the last, from the first shard's task on."""
     server_cpu_s: float

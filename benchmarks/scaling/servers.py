@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 import httpx
 import psutil
 
@@ -54,9 +54,9 @@ class Site:
         answer.raise_for_status()
         return answer.json()
 
-    def requests(self) -> int:
-        """How many the server has logged."""
-        return len(re.findall(r'"[A-Z]+ /api/[^"]*" \d{3}', self.log.read_text(encoding="utf-8", errors="replace")))
+    def logged(self, pattern: str) -> int:
+        """How often the server has logged something."""
+        return len(re.findall(pattern, self.log.read_text(encoding="utf-8", errors="replace")))
 
 
 def check_database(kind: str) -> None:
@@ -136,7 +136,7 @@ def _postgres(processes: Processes) -> Iterator[_Started]:
         said, known = processes.said("postgres"), asyncio.run(_asked(url))
         return Kept(
             **known,
-            waits=said.count("still waiting for"),
+            waits_ms=tuple(map(float, re.findall(r" acquired \w+Lock on .* after ([\d.]+) ms", said))),
             errors=len(re.findall(r"ERROR: .*(deadlock|lock timeout|could not obtain lock)", said)),
         )
 

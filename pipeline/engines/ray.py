@@ -81,6 +81,7 @@ class RayEngine:
         self._cluster = RayCluster(crew)
         self._versions = version_finder()()
         self._needs = Needs(0.0, 0)
+        self._watchers: list[threading.Thread] = []
         self._known: set[str] = set()  # nodes, by their identity
         self._changed = threading.Condition()  # guards all that follows
         self._free: dict[Any, int] = {}  # actors that are ready, and how many of their slots are free
@@ -113,7 +114,8 @@ class RayEngine:
             self._job = self._job.on("cuda" if self._needs.gpus else "cpu")
             self._fill(found)
             for watch in (self._watch_head, self._watch_nodes):
-                threading.Thread(target=watch, daemon=True).start()
+                self._watchers.append(threading.Thread(target=watch, daemon=True))
+                self._watchers[-1].start()
             self._give_back(self._take(1), 1)
         except BaseException:
             self.__exit__()
@@ -136,6 +138,8 @@ class RayEngine:
     def __exit__(self, *exception: object) -> None:
         """Stop the actors, and Ray if this engine started it."""
         self.stop()
+        for watcher in self._watchers if not self._lost else ():
+            watcher.join(_STOP_SECONDS)  # a question to Ray when it has been left would start it again
         self._cluster.leave(lost=bool(self._lost))
 
     def run(self, shard: Shard) -> LedgerEntry:

@@ -5,7 +5,7 @@ SEED ?= 0
 OUT ?= dataset
 ENGINE ?= ray
 BIN := .venv/bin
-BAD_DAY := $(wildcard tests/test_bad_day*.py) $(patsubst %,tests/test_%.py,soak damage finalise power_cut determinism regenerate hostile fuzz flows doctor cluster)
+BAD_DAY := $(wildcard tests/test_bad_day*.py) $(patsubst %,tests/test_%.py,soak damage finalise power_cut determinism regenerate hostile fuzz flows doctor cluster scaling)
 WORKERS_FLAG := $(if $(WORKERS),--workers $(WORKERS))
 
 .DEFAULT_GOAL := help
@@ -17,8 +17,8 @@ help:  ## list the targets
 dataset: .venv/installed  ## build a dataset: make dataset [RECORDS=2000] [SEED=0] [OUT=dataset] [ENGINE=ray] [WORKERS=n]
 	@$(BIN)/python -m flows.build_dataset --records $(RECORDS) --seed $(SEED) --out "$(OUT)" --engine $(ENGINE) $(WORKERS_FLAG)
 
-test: .venv/installed-dev  ## run the tests, two files at a time
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: .venv/installed-dev  ## run the tests, three files at a time: half of the time they wait for servers
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 bad-day: .venv/installed-dev  ## every fault at every stage, half an hour, as root; writes docs/bad-day.md
 	ECG_FOUNDRY_ROOT_TESTS=required $(BIN)/python -m pytest -m "" $(BAD_DAY) --bad-day-report docs/bad-day.md

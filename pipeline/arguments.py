@@ -157,10 +157,11 @@ def log_file(options: argparse.Namespace) -> Path | None:
         InputError: when it does, or cannot be written.
     """
     from pipeline.dataset import check_output
+    from pipeline.store.place import BucketPath
 
     if options.log is not None:
         log = Path(os.path.realpath(options.log))
-        if options.out.resolve() in (log, *log.parents):
+        if not isinstance(options.out, BucketPath) and Path(os.path.realpath(options.out)) in (log, *log.parents):
             raise InputError(f"{options.log} would lie in the dataset, as damage. Choose another file for --log")
         check_output(options.log, options.out)
     file: Path | None = options.log

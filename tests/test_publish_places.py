@@ -439,9 +439,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_PROGRESS_BARS", True)
     with HubServer() as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        monkeypatch.setattr(
-            pipeline.publish, "_with_library", lambda to, token: HuggingFaceTarget(to, token, server.endpoint)
-        )
+        monkeypatch.setattr(pipeline.publish, "_hub", lambda to, token: HuggingFaceTarget(to, token, server.endpoint))
         yield server
         server.shutdown()
 

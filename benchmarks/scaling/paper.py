@@ -11,6 +11,8 @@ from pipeline.shards import DEFAULT_SHARD_RECORDS, MOST_SHARD_RECORDS, MOST_SHAR
 
 _RELEASE_S, _RELEASE_BYTES = 103 / 150_000, 10.1e9 / 150_000
 """A record: docs/releasing.md."""
+_FULL = 150_000, 2, 322.0, 47.3, 5.5
+"""Records, workers, seconds of making and of finalising, and the flow's milliseconds a shard: docs/performance.md."""
 _DAY, _HOUR = 86_400, 3600
 _GIB = (16, 64)
 _CORES = 1000
@@ -60,7 +62,18 @@ def _model(found: Costs, database: str) -> list[str]:
         ("S3, requests a shard", requests, "slope between the builds above"),
         ("S3, requests a second opinion", number(found.opinion_requests), "measured"),
     ]
-    return ["### Cost model", table(("", "", "how known"), rows)]
+    records, workers, make_s, finalise_s, driver_ms = _FULL
+    checks = [
+        ("making, s", number(records * found.worker_s / workers), number(make_s)),
+        ("finalising, s", number(records * found.finalise_s), number(finalise_s)),
+        ("scheduling and waiting, ms a shard", number(found.driver_ms), number(driver_ms)),
+    ]
+    return [
+        "### Cost model",
+        table(("", "", "how known"), rows),
+        text(f"Held against the {records:,} records by {workers} workers of docs/performance.md, another day:"),
+        table(("", "by this model", "measured there"), checks),
+    ]
 
 
 def _limits(found: Costs) -> list[str]:

@@ -212,7 +212,9 @@ def _ask(
         except RayTaskError as error:
             if isinstance(error.cause, FoundryError):
                 raise error.cause from error
-            raise EngineError(f"node {node.name} cannot run this program: {_reason(error.cause)}") from error
+            raise EngineError(
+                f"node {node.name} cannot run this program: {_reason(error.cause)}. Give it the driver's environment"
+            ) from error
         except RayError as error:
             log_event(_log, logging.WARNING, "node was lost", node=node.name, reason=type(error).__name__)
     return answers

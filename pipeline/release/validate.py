@@ -65,8 +65,9 @@ def invalid_metadata(folder: Path) -> Iterator[tuple[str, str]]:
             command, capture_output=True, check=False, encoding="utf-8", errors="replace", timeout=_MOST_SECONDS
         )
     except subprocess.TimeoutExpired as error:
-        reason = f"keeps a validator of metadata busy for more than {_MOST_SECONDS} s. Get the release again"
-        raise DatasetError(f"{folder} {reason}") from error
+        raise DatasetError(
+            f"{folder} keeps a validator of metadata busy for more than {_MOST_SECONDS} s. Get the release again"
+        ) from error
     if done.returncode:
         reason = (done.stderr.splitlines() or [f"exit status {done.returncode}"])[-1]
         raise DatasetError(f"{folder} brings a validator of metadata down: {_line(reason)}. Get the release again")

@@ -60,7 +60,8 @@ class BucketPath(PurePosixPath):
     @property
     def bucket(self) -> S3Store:
         """The bucket."""
-        return _bucket(self.parts[1])
+        settings = frozenset(item for item in os.environ.items() if item[0].startswith("AWS_"))
+        return _bucket(self.parts[1], settings)
 
     def prefixed(self) -> S3Store:
         """A store of what is below it, for libraries that read from one."""
@@ -261,7 +262,8 @@ def is_there(place: Place) -> bool:
 
 
 @lru_cache(maxsize=8)
-def _bucket(name: str) -> S3Store:  # a pool of connections each
+def _bucket(name: str, _settings: frozenset[tuple[str, str]]) -> S3Store:
+    """A pool of connections, as long as AWS's variables are what they were."""
     return open_bucket(f"{_SCHEME}{name}")
 
 

@@ -161,7 +161,7 @@ def bucket() -> Iterator[BucketPath]:
 
 def test_a_bucket_is_tried_and_left_as_it_was(bucket: BucketPath, monkeypatch: pytest.MonkeyPatch) -> None:
     assert verdicts(services.bucket(bucket)) == [("bucket", "ok"), ("clock", "ok")]
-    assert boto3.client("s3").list_objects_v2(Bucket="datasets")["KeyCount"] == 0
+    assert boto3.client("s3").list_objects_v2(Bucket="datasets", Prefix="ecg")["KeyCount"] == 0
 
     now = time.time()
     monkeypatch.setattr("time.time", lambda: now - 3600)
@@ -177,7 +177,7 @@ def test_a_store_that_cannot_be_relied_on(bucket: BucketPath, monkeypatch: pytes
         assert "cannot be written: AccessDenied" in services.bucket(bucket)[0].finding
     with pytest.raises(DatasetError, match="s3://nowhere/ecg cannot be used"):
         services.bucket(BucketPath("/", "nowhere", "ecg"))
-    assert boto3.client("s3").list_objects_v2(Bucket="datasets")["KeyCount"] == 0
+    assert boto3.client("s3").list_objects_v2(Bucket="datasets", Prefix="ecg")["KeyCount"] == 0
 
 
 class Server(BaseHTTPRequestHandler):

@@ -37,5 +37,6 @@ def setup_environment(*, ctx: Any) -> None:  # noqa: ANN401, ARG001 - the hook's
             ) from None
 
     PrefectClient.read_deployment_by_name = read_deployment_by_name  # type: ignore[method-assign, assignment]
-    if any(sys.argv[1 : 1 + len(command)] == command for command in _IN_VAIN):
+    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    if any(words[: len(command)] == command for command in _IN_VAIN):
         PrefectHttpxAsyncClient.send = send_or_end  # type: ignore[method-assign]

@@ -180,8 +180,10 @@ def open_build(
             check_disk(folder, plan, remaining)
             prepare(folder, plan, keep_derived=remaining.finished is not None)
             with writing(folder):
+                there = set((folder / LEDGER).iterdir())
                 for shard in remaining.pending:  # a worker leaves a shard alone that has an entry
-                    remove(entry_file(folder, shard))
+                    if entry_file(folder, shard) in there:
+                        remove(entry_file(folder, shard))
         job = Job(folder, plan, checkpoint.absolute() if checkpoint else None)
         yield Build(job, remaining, second_opinion)
 

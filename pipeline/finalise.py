@@ -82,11 +82,19 @@ def _all_entries(folder: Place, plan: Plan) -> dict[Shard, LedgerEntry]:
     shards = plan.shards()
     entries: dict[Shard, LedgerEntry] = {}
     faults: dict[Shard, str] = {}
-    for shard in tracked(shards, "checking entries", "shards"):
+
+    def entry_or_fault(shard: Shard) -> LedgerEntry | DatasetError:
         try:
-            entries[shard] = read_entry(folder, plan, shard)
+            return read_entry(folder, plan, shard)
         except DatasetError as error:
-            faults[shard] = str(error)
+            return error
+
+    read = in_threads(entry_or_fault, tracked(shards, "checking entries", "shards"))
+    for shard, found in zip(shards, read, strict=True):
+        if isinstance(found, LedgerEntry):
+            entries[shard] = found
+        else:
+            faults[shard] = str(found)
     if faults:
         named = ", ".join(shard.name for shard in list(faults)[:5])
         more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""

@@ -50,6 +50,19 @@ def build_run(records: int = 512, workers: int = 2) -> BuildRun:
     return BuildRun.of(timings(records, workers), 5.5, BESIDE)
 
 
+MACHINE = Machine(
+    date="2026-01-01",
+    commit="abc",
+    processor="A|B",
+    cores=2,
+    memory_bytes=24 * 2**30,
+    system="Linux",
+    instruction_set="x",
+    versions={"torch": "2"},
+    pinned=True,
+)
+
+
 def results(full_records: int = 150_016, gpu: str | None = None) -> Results:
     three = Series(values=(1.0, 2.0, 4.0))
     peers = {
@@ -61,17 +74,7 @@ def results(full_records: int = 150_016, gpu: str | None = None) -> Results:
         peak=Peak(pss_bytes=4 * 2**30, rss_bytes=5 * 2**30, processes=9, samples=600),
     )
     return Results(
-        machine=Machine(
-            date="2026-01-01",
-            commit="abc",
-            processor="A|B",
-            cores=2,
-            memory_bytes=24 * 2**30,
-            system="Linux",
-            instruction_set="x",
-            versions={"torch": "2"},
-            pinned=True,
-        ),
+        machine=MACHINE,
         quick=False,
         generator=Generator(
             ours_ms=three,

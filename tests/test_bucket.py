@@ -13,11 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal
 
-import boto3  # type: ignore[import-untyped]
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from moto.server import ThreadedMotoServer
 
 from pipeline.build import build_dataset
 from pipeline.cli import main
@@ -33,29 +31,14 @@ from pipeline.store.ledger import commit, entry_file, read_entry
 from pipeline.store.place import BucketPath, Place, place_of
 from pipeline.verify import verify
 from tests.conftest import planned
-
-BUCKET = "datasets"
-SETTINGS = {
-    "AWS_ACCESS_KEY_ID": "an-access-key",
-    "AWS_SECRET_ACCESS_KEY": "a-sentinel-secret",
-    "AWS_REGION": "us-east-1",
-    "AWS_ALLOW_HTTP": "true",
-}
+from tests.s3_server import BUCKET, s3_server
 
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[Any]:
-    """A client of a server that has a bucket, which AWS's variables name as long as this module's tests run."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (SETTINGS | {"AWS_ENDPOINT_URL": f"http://{host}:{port}"}).items():
-            patch.setenv(name, value)
-        client = boto3.client("s3")
-        client.create_bucket(Bucket=BUCKET)
+    """A client of the server that this module's tests have."""
+    with s3_server() as client:
         yield client
-    server.stop()
 
 
 @pytest.fixture
@@ -131,7 +114,15 @@ def test_an_object_reads_as_a_file_from_any_place(letters: BucketPath, reads: li
 
 @pytest.mark.parametrize(
     "address",
-    ["s3://Bucket/x", "s3://bucket", "s3:/bucket/x", "gs://bucket/x", "s3://bucket/../x", "s3://u:secret@b/x"],
+    [
+        "s3://Bucket/x",
+        "s3://bucket",
+        "s3:/bucket/x",
+        "gs://bucket/x",
+        "s3://bucket/../x",
+        "s3://bucket/é",
+        "s3://u:secret@b/x",
+    ],
 )
 def test_an_odd_address_is_refused_without_its_password(address: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError, match="no place"):

@@ -19,7 +19,6 @@ from uuid import uuid4
 import boto3  # type: ignore[import-untyped]
 import prefect
 import pytest
-from moto.server import ThreadedMotoServer
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from flows import doctor as flows_doctor
@@ -30,6 +29,7 @@ from pipeline.doctor.findings import Finding, clock
 from pipeline.errors import DatasetError
 from pipeline.store.place import BucketPath
 from tests.processes import RayNodes, free_port, wait_until
+from tests.s3_server import BUCKET, s3_server
 
 SECRETS = {"OSF_TOKEN": "osf-5up3rs3cr3t", "AWS_SECRET_ACCESS_KEY": "a-sentinel-secret"}
 
@@ -146,17 +146,8 @@ def test_clocks(apart: float, verdict: str) -> None:
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[BucketPath]:
     """A place in a bucket of a real server, which AWS's variables name."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    names = {"AWS_ACCESS_KEY_ID": "an-access-key", "AWS_SECRET_ACCESS_KEY": "a-sentinel-secret"}
-    names |= {"AWS_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true", "AWS_ENDPOINT_URL": f"http://{host}:{port}"}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in names.items():
-            patch.setenv(name, value)
-        boto3.client("s3").create_bucket(Bucket="datasets")
-        yield BucketPath("/", "datasets", "ecg")
-    server.stop()
+    with s3_server():
+        yield BucketPath("/", BUCKET, "ecg")
 
 
 def test_a_bucket_is_tried_and_left_as_it_was(bucket: BucketPath, monkeypatch: pytest.MonkeyPatch) -> None:

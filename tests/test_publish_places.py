@@ -22,7 +22,6 @@ from urllib.parse import unquote, urlsplit
 import httpx
 import obstore
 import pytest
-from moto.server import ThreadedMotoServer
 from pydantic import SecretStr
 
 import pipeline.publish
@@ -37,6 +36,7 @@ from pipeline.store import bucket as store_bucket
 from pipeline.store.bucket import answer, bucket_errors, open_bucket
 from pipeline.store.files import all_files
 from tests.fake_osf import make_release
+from tests.s3_server import s3_endpoint
 
 BIG = "all/signals-000.zarr.zip"
 CONTENT = {"README.md": b"card", BIG: os.urandom(3 << 19), "all/measurements.parquet": b"PAR1" * 500}
@@ -124,12 +124,9 @@ def test_a_fault_of_the_release_is_the_releases(release: Path, tmp_path: Path, f
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
     """The address of a server that speaks S3's protocol."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    endpoint = "http://{}:{}".format(*server.get_host_and_port())
-    httpx.put(f"{endpoint}/bucket", trust_env=False)
-    yield endpoint
-    server.stop()
+    with s3_endpoint() as endpoint:
+        httpx.put(f"{endpoint}/bucket", trust_env=False)
+        yield endpoint
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.performance.results import FullBuild, Machine, Peak
+from benchmarks.performance.results import FullBuild, Peak
 from benchmarks.scaling.document import BEGIN, document, with_figures
 from benchmarks.scaling.finalising import finalised
 from benchmarks.scaling.model import costs
@@ -14,7 +14,7 @@ from benchmarks.scaling.results import Driven, EmptyRun, Finalised, Kept, Reques
 from benchmarks.scaling.servers import DATABASES, check_database
 from pipeline.dataset import Dataset, plan_of
 from pipeline.errors import FoundryError
-from tests.test_benchmarks import build_run
+from tests.test_benchmarks import MACHINE, build_run
 
 MB = 10**6
 
@@ -67,17 +67,7 @@ def results(empty: list[EmptyRun], *, quick: bool = False) -> Results:
         for shards, share, more in ((2, 0, 0), (6, 0, 0), (6, 0.02, 8))
     ]
     return Results(
-        machine=Machine(
-            date="2026-01-01",
-            commit="abc",
-            processor="A|B",
-            cores=2,
-            memory_bytes=24 * 2**30,
-            system="Linux",
-            instruction_set="x",
-            versions={"ray": "2"},
-            pinned=True,
-        ),
+        machine=MACHINE,
         quick=quick,
         empty=empty,
         crowd=empty[0],

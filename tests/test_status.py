@@ -9,11 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3  # type: ignore[import-untyped]
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from moto.server import ThreadedMotoServer
 
 from pipeline.build import FailedShardsError, build_dataset
 from pipeline.cli import main
@@ -30,25 +28,14 @@ from pipeline.store.place import Place, place_of
 from pipeline.verify import verify
 from pipeline.worker import Worker
 from tests.conftest import planned
-
-BUCKET = "datasets"
+from tests.s3_server import BUCKET, s3_server
 
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[Any]:
-    """A client of a server that has a bucket, which AWS's variables name as long as this module's tests run."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    names = {"AWS_ACCESS_KEY_ID": "an-access-key", "AWS_SECRET_ACCESS_KEY": "a-sentinel-secret"}
-    names |= {"AWS_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true", "AWS_ENDPOINT_URL": f"http://{host}:{port}"}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in names.items():
-            patch.setenv(name, value)
-        client = boto3.client("s3")
-        client.create_bucket(Bucket=BUCKET)
+    """A client of the server that this module's tests have."""
+    with s3_server() as client:
         yield client
-    server.stop()
 
 
 @pytest.fixture(params=["disk", "bucket"])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.arguments import count
-from benchmarks.performance.child import ROOT, measure, parsed, run, say
+from benchmarks.performance.child import ROOT, measure, measure_build, say
 from benchmarks.performance.document import document
 from benchmarks.performance.figures import BuildRun
 from benchmarks.performance.flow import run_flow
@@ -145,8 +145,7 @@ def _scaling(sizes: Sizes, folder: Path) -> Scaling:
 
 def _build(out: Path, records: int, workers: int = WORKERS) -> FullBuild:
     arguments = ("--records", records, "--out", out, "--engine", "ray", "--workers", workers)
-    finished = run("benchmarks.performance.build", arguments, cores=WORKERS)
-    return FullBuild(run=parsed(BuildRun, finished.output), process_s=finished.seconds, peak=finished.peak)
+    return measure_build(arguments, cores=WORKERS)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks.performance.figures import Figures
+from benchmarks.performance.figures import BuildRun, Figures
 from benchmarks.performance.memory import MemoryWatch, marked
-from benchmarks.performance.results import Peak
+from benchmarks.performance.results import FullBuild, Peak
 from pipeline.errors import FoundryError
 
 ROOT = Path(__file__).parents[2]
@@ -83,6 +83,12 @@ def run(
 def measure(kind: type[_F], module: str, arguments: Sequence[object], *, cores: int) -> _F:
     """Run a module that prints figures as the last line of its output."""
     return parsed(kind, run(module, arguments, cores=cores).output)
+
+
+def measure_build(arguments: Sequence[object], *, cores: int) -> FullBuild:
+    """A whole build in a process of its own, with its time and memory."""
+    finished = run("benchmarks.performance.build", arguments, cores=cores)
+    return FullBuild(run=parsed(BuildRun, finished.output), process_s=finished.seconds, peak=finished.peak)
 
 
 def parsed(kind: type[_F], output: str) -> _F:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.performance.child import ROOT, measure, parsed, run, say
+from benchmarks.performance.child import ROOT, measure, measure_build, run, say
 from benchmarks.performance.figures import BuildRun
 from benchmarks.performance.machine import this_machine
 from benchmarks.performance.results import FullBuild
@@ -120,8 +120,7 @@ def _on_nodes(out: Path, sizes: Sizes, nodes: int) -> BuildRun:
 def _one_shard(out: Path, records: int) -> FullBuild:
     say(f"one shard of {records:,} records")
     arguments = ("--records", records, "--shard-records", records, "--engine", "serial", "--out", out)
-    finished = run("benchmarks.performance.build", arguments, cores=1)
-    return FullBuild(run=parsed(BuildRun, finished.output), process_s=finished.seconds, peak=finished.peak)
+    return measure_build(arguments, cores=1)
 
 
 def _finalised(folder: Path, sizes: Sizes, dataset: Path | None) -> list[Finalised]:

@@ -57,15 +57,15 @@ def open_bucket(url: str) -> S3Store:
     Raises:
         InputError: when the address is none, or AWS's variables hold no credentials or what cannot be used.
     """
-    found = re.fullmatch(rf"{S3}([\w.-]+)((?:/[\w.=+@ -]+)*)/?", url, re.ASCII)
-    if found is None or re.search(r"/\.\.?(/|$)", url):  # not shown: it may hold a password
+    address = split_address(url)
+    if address is None:  # not shown: it may hold a password
         raise InputError("the address is no bucket's. Give s3://bucket/prefix, in plain letters and without a password")
     allow_http = _is_set("AWS_ALLOW_HTTP")
     _check_variables(allow_http=allow_http)
     with bucket_errors(url, InputError):
         return S3Store(
-            found[1],
-            prefix=found[2].strip("/") or None,
+            address[0],
+            prefix=address[1] or None,
             client_options={  # in place of all that AWS's variables say of the client
                 "allow_http": allow_http,
                 "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
@@ -77,6 +77,14 @@ def open_bucket(url: str) -> S3Store:
                 "backoff": {"max_backoff": timedelta(seconds=5)},
             },
         )
+
+
+def split_address(url: str) -> tuple[str, str] | None:
+    """The bucket and the prefix that an address names; None where it is none, or one that not every store takes."""
+    found = re.fullmatch(rf"{S3}([\w.-]+)((?:/[\w.=+@ -]+)*)/?", url, re.ASCII)
+    if found is None or re.search(r"/\.\.?(/|$)", url):
+        return None
+    return found[1], found[2].strip("/")
 
 
 def answer(call: Callable[[], Awaitable[_Result]], seconds: float | None = None) -> _Result:

@@ -268,8 +268,7 @@ def writing(place: Place) -> Iterator[None]:
 def remove(path: Place) -> None:
     """Remove a file, a link or a folder where there is one."""
     if isinstance(path, BucketPath):
-        for each in [path, *path.files()]:
-            each.unlink(missing_ok=True)
+        path.remove()
         return
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
@@ -303,5 +302,7 @@ def _unless_gone(error: OSError) -> None:
 
 def bytes_on_disk(path: Place) -> int:
     """Size of a file, or of every file below a folder; 0 where there is nothing, and for links."""
+    if isinstance(path, BucketPath):
+        return path.stat().st_size if path.is_file() else path.bytes_below()
     files = all_files(path) if path.is_dir() and not path.is_symlink() else [path] if path.exists() else []
     return sum(file.lstat().st_size for file in files)

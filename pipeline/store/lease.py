@@ -36,12 +36,16 @@ def holder(folder: Place) -> str | None:
         OSError: when the folder or the lease cannot be looked at.
     """
     if isinstance(folder, BucketPath):
-        return _lease_holder(folder.with_name(f"{folder.name}.lock"))
+        return _lease_holder(_lock_of(folder))
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         return None if _take(descriptor, fcntl.LOCK_SH) else "a process that has its lock"
     finally:
         os.close(descriptor)
+
+
+def _lock_of(folder: BucketPath) -> BucketPath:
+    return folder.with_name(f"{folder.name}.lock")  # beside the folder, in which it would be damage
 
 
 def _lease_holder(lock: BucketPath) -> str | None:
@@ -67,7 +71,7 @@ def locked(folder: Place) -> Iterator[None]:
         DatasetError: when another process holds it.
     """
     if isinstance(folder, BucketPath):
-        with _leased(folder.with_name(f"{folder.name}.lock"), str(folder)):
+        with _leased(_lock_of(folder), str(folder)):
             yield
         return
     with _kernel_lock(folder):

@@ -22,12 +22,11 @@ from obstore.exceptions import (
 from obstore.store import S3Store
 
 from pipeline.errors import DatasetError, InputError
-from pipeline.store.bucket import ANSWER_SECONDS, answer, bucket_errors, first_line, open_bucket
+from pipeline.store.bucket import ANSWER_SECONDS, S3, answer, bucket_errors, first_line, open_bucket, split_address
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-_SCHEME = "s3://"
 _READ_AHEAD_BYTES = 1 << 20
 _AT_ONCE_BYTES = 64 << 20
 """A larger object is sent in parts, of which a kill leaves some that no listing shows; a shard is far smaller."""
@@ -46,7 +45,7 @@ class BucketPath(PurePosixPath):
         """The address; of a relative one, its parts."""
         if not self.is_absolute():
             return super().__str__()
-        return _SCHEME + "/".join(self.parts[1:])
+        return S3 + "/".join(self.parts[1:])
 
     def __fspath__(self) -> str:
         """Refuse to be taken for a file of this machine."""
@@ -212,14 +211,24 @@ class BucketPath(PurePosixPath):
 
     def files(self) -> "list[BucketPath]":
         """Every object below it, in the order of the keys."""
-        return sorted(self._below())
+        return sorted(path for path, _ in self._below())
 
-    def _below(self, most: int | None = None) -> "Iterator[BucketPath]":
+    def bytes_below(self) -> int:
+        """Size of every object below it together, by one listing."""
+        return sum(size.st_size for _, size in self._below())
+
+    def remove(self) -> None:
+        """Remove it and every object below it, a thousand at a time."""
+        keys = [self.key, *(path.key for path, _ in self._below())]
+        with _as_file(self):
+            obstore.delete(self.bucket, keys)
+
+    def _below(self, most: int | None = None) -> "Iterator[tuple[BucketPath, Size]]":
         root = BucketPath("/", self.parts[1])
         with _as_file(self):
             for batch in obstore.list(self.bucket, self.key or None, chunk_size=most or 1000):
                 for item in batch:
-                    yield root / item["path"]
+                    yield root / item["path"], Size(item["size"], item["last_modified"].timestamp())
 
 
 class Size(NamedTuple):
@@ -247,13 +256,11 @@ def place_of(given: str | os.PathLike[str] | BucketPath) -> Place:
     text = os.fspath(given)
     if not re.match(r"\w+:/", text):
         return Path(text)
-    bucket, _, prefix = text.removeprefix(_SCHEME).partition("/")
-    parts = prefix.strip("/").split("/")
-    odd = not text.startswith(_SCHEME) or not all(part.isprintable() and part not in {"", ".", ".."} for part in parts)
-    if odd or not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
+    bucket, prefix = split_address(text) or ("", "")
+    if not prefix or not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
         shown = re.sub(r"//.*@", "//…@", text)  # which may be a password
-        raise InputError(f"{shown!r} is no place. Give a folder, or s3://bucket/prefix")
-    return BucketPath("/", bucket, *parts)
+        raise InputError(f"{shown!r} is no place. Give a folder, or s3://bucket/prefix in plain letters")
+    return BucketPath("/", bucket, prefix)
 
 
 def is_there(place: Place) -> bool:
@@ -264,7 +271,7 @@ def is_there(place: Place) -> bool:
 @lru_cache(maxsize=8)
 def _bucket(name: str, _settings: frozenset[tuple[str, str]]) -> S3Store:
     """A pool of connections, as long as AWS's variables are what they were."""
-    return open_bucket(f"{_SCHEME}{name}")
+    return open_bucket(f"{S3}{name}")
 
 
 @contextmanager

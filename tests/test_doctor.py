@@ -86,7 +86,7 @@ def test_a_check_that_fails_or_hangs_keeps_none_from_being_told() -> None:
     assert verdicts(found) == [("a", "fault"), ("b", "fault"), ("c", "ok")]
     assert "no answer within" in found[0].finding
     assert "by zero" in found[1].finding
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 25  # of 30
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_a_process_that_does_not_answer_is_ended(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(services, "PATIENCE_SECONDS", 0.3)
     begun = time.monotonic()
     assert verdicts(services.prefect_server()) == [("Prefect server", "fault")]
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 50  # of 60
     assert started[0].wait(5) < 0
     wait_until(lambda: not _group_lives(started[0].pid), "what it had started has gone too", seconds=10)
 

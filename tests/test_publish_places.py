@@ -228,7 +228,7 @@ def test_a_dead_store_is_given_up(release: Path, silent: str, endpoint: str, mon
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     began = time.monotonic()
     refused(lambda: publish(release, silent), "s3://bucket/x", "AWS_", kind=PublishError)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 12
     assert store_bucket.ANSWER_SECONDS <= 20
 
 
@@ -254,8 +254,8 @@ sys.exit(one_line("ecg-foundry", command))
         time.sleep(0.5)
         began = time.monotonic()
         process.send_signal(number)
-        assert process.wait(10) == 128 + number
-        assert time.monotonic() - began < 5  # most of it a busy machine's
+        assert process.wait(60) == 128 + number
+        assert time.monotonic() - began < 12  # before the store is given up
         assert process.stderr.read() == "ecg-foundry: stopped; run the same command again to go on\n"
 
 
@@ -288,7 +288,7 @@ def test_settings_that_open_no_bucket_are_said_at_once(
         monkeypatch.setenv(f"AWS_{name}", value)
     began = time.monotonic()
     refused(lambda: open_bucket("s3://bucket/x"), words, kind=InputError)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
     assert capfd.readouterr().err == ""
 
 
@@ -484,7 +484,7 @@ def test_a_hub_that_is_silent_is_given_up(release: Path, silent: str, monkeypatc
     target = HuggingFaceTarget("hf://datasets/user/name", SecretStr("x"), os.environ["AWS_ENDPOINT_URL"])
     began = time.monotonic()
     refused(lambda: target.find(read_inventory(release)), "ReadTimeout", kind=PublishError)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from pipeline.dataset import Dataset, open_dataset
-from tests.processes import Processes, RayNodes, entries, kill_all, processes_of, ray_workers, wait_until
+from tests.processes import ROOT, Processes, RayNodes, entries, kill_all, processes_of, ray_workers, wait_until
 
 Record = Callable[[str, object], None]
 MANY = 100_000
@@ -119,6 +119,21 @@ def test_a_node_with_other_code_is_refused_by_name(tmp_path: Path, name: str) ->
     assert status == 6
     assert f"node {socket.gethostname()} (" in text
     assert f" has {name} 1.0, the driver " in text
+    assert text.count("\n") == 1
+    assert not entries(tmp_path / "d")
+
+
+@pytest.mark.bad_day
+@pytest.mark.usefixtures("root")
+def test_a_node_without_the_package_is_refused_by_name(tmp_path: Path) -> None:
+    without = f'mount -t tmpfs none {ROOT / "pipeline"} && exec "$@"'
+    with RayNodes([(), ("unshare", "--mount", "sh", "-c", without, "sh")]) as nodes:
+        nodes.start_node()
+        nodes.start_node()
+        status, text = end_of(nodes, tmp_path / "d")
+    assert status == 6
+    assert f"node {socket.gethostname()} (" in text
+    assert " has ecg-foundry none, the driver " in text
     assert text.count("\n") == 1
     assert not entries(tmp_path / "d")
 

@@ -111,6 +111,21 @@ def test_every_deployment_is_there_under_its_name(site: PrefectSite, name: str, 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_a_worker_for_a_pool_that_is_not_there_ends_and_makes_none(site: PrefectSite) -> None:
+    done = site.run(PREFECT, "worker", "start", "--pool", "nowhere")
+    assert done.returncode == 1
+    assert "there is no work pool 'nowhere'. Create it with `prefect work-pool create nowhere" in done.stderr
+    assert [pool["name"] for pool in ask(site, "work_pools/filter")] == ["local-process"]
+
+
+def test_a_deployment_for_a_pool_that_is_not_there_is_refused(site: PrefectSite) -> None:
+    before = ask(site, "deployments/filter")
+    done = site.run(PREFECT, "deploy", "--name", "build-dataset/local", "--pool", "nowhere")
+    assert done.returncode == 1
+    assert "work pool 'nowhere' which does not exist" in " ".join((done.stdout + done.stderr).split())
+    assert len(ask(site, "deployments/filter")) == len(before)
+
+
 def test_a_dataset_is_released_by_its_deployment(
     site: PrefectSite, tmp_path: Path, dataset: Dataset, release: Path
 ) -> None:

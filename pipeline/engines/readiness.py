@@ -35,7 +35,8 @@ def version_finder() -> Callable[[], Versions]:
                 found[name] = importlib.metadata.version(name)
             except importlib.metadata.PackageNotFoundError:
                 found[name] = missing
-        if importlib.util.find_spec("pipeline") is None:
+        package = importlib.util.find_spec("pipeline")
+        if package is None or package.origin is None:  # a folder that happens to have the name has none
             found[program] = missing
         return found
 

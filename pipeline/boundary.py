@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TextIO
 
-from pipeline.errors import FAULT, FoundryError
+from pipeline.errors import FAULT, FoundryError, HeadLostError
 from pipeline.logs import on_one_line
 
 
@@ -49,10 +49,14 @@ def one_line(program: str, command: Callable[[], int], *, debug: bool = False, g
         if debug:
             raise
         reason, status = _reason(error)
+        head_is_lost = isinstance(error, HeadLostError)
     else:
         return status
     with suppress(OSError):
-        print(f"{program}: error: {on_one_line(reason)}", file=sys.stderr)
+        print(f"{program}: error: {on_one_line(reason)}", file=sys.stderr, flush=True)
+    if head_is_lost:
+        logging.shutdown()
+        os._exit(status)
     return status
 
 

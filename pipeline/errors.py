@@ -42,3 +42,7 @@ class EngineError(FoundryError):
     """No worker is left. Unlike with a `WorkerError`, to try again, or another shard, would be in vain."""
 
     exit_code = 6
+
+
+class HeadLostError(EngineError):
+    """The head of the cluster that was joined is lost. Ray would look for it at exit, and end with a status of 1."""

@@ -18,7 +18,7 @@ from pipeline.engines import Crew, shard_error
 from pipeline.engines.placement import Needs, Node, needs_of
 from pipeline.engines.ray_cluster import RayCluster, check_nodes, head_answers, nodes
 from pipeline.engines.readiness import Versions, check_place, check_versions, version_finder
-from pipeline.errors import EngineError, FoundryError, WorkerError
+from pipeline.errors import EngineError, FoundryError, HeadLostError, WorkerError
 from pipeline.logs import log_event
 from pipeline.shards import Shard
 from pipeline.store.ledger import LedgerEntry
@@ -197,7 +197,7 @@ class RayEngine:
                         return actor
                     patience = time.monotonic() + START_SECONDS  # an actor at work is given back or replaced in time
                 self._changed.wait(patience - time.monotonic())
-        raise EngineError(self._lost or "the workers have been stopped. Run the same build again")
+        raise self._over("the workers have been stopped")
 
     def _give_back(self, actor: Any, slots: int) -> None:  # noqa: ANN401
         with self._changed:
@@ -209,10 +209,15 @@ class RayEngine:
         """Start another actor in the place of a shard's, unless the actor's other shard has seen to that."""
         with self._changed:
             if self._closed.is_set():  # any call to Ray would start it again
-                raise EngineError(self._lost or f"{shard.name} was left unfinished. Run the same build again")
+                raise self._over(f"{shard.name} was left unfinished")
             self._alone.add(shard)
             if self._free.pop(actor, None) is not None:
                 self._start_actor(in_place_of=actor)
+
+    def _over(self, why: str) -> EngineError:
+        if not self._lost:
+            return EngineError(f"{why}. Run the same build again")
+        return HeadLostError(self._lost) if self._cluster.named else EngineError(self._lost)
 
     def _watch_head(self) -> None:
         """End the work when the head is lost."""

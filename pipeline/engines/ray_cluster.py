@@ -74,6 +74,8 @@ class RayCluster:
         """
         if self._holder is None:
             return
+        if lost and self.named:
+            return
         self._over.set()
         if lost or (self.named and not self._joined):
             return

@@ -1,7 +1,7 @@
 """The content digest: what a dataset says, whatever its layout, engine, shard size, order or file encoding."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +10,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.columns import SIGNAL_SHA256
+
+_PIECE_ROWS = 1 << 16
 
 
 def signal_sha256(signals: NDArray[np.int16]) -> list[str]:
@@ -40,8 +42,10 @@ def digests(table: pa.Table) -> Digests:
 
 
 def _signals_digest(table: pa.Table) -> str:
-    hashes: Iterable[str] = table[SIGNAL_SHA256.name].to_pylist()
-    return hashlib.sha256(bytes.fromhex("".join(hashes))).hexdigest()
+    digest = hashlib.sha256()
+    for piece in _pieces(table[SIGNAL_SHA256.name]):
+        digest.update(bytes.fromhex("".join(piece.to_pylist())))
+    return digest.hexdigest()
 
 
 def table_digest(table: pa.Table) -> str:
@@ -49,38 +53,41 @@ def table_digest(table: pa.Table) -> str:
     digest = hashlib.sha256()
     for name in sorted(table.column_names):
         column = hashlib.sha256()
-        for part in _canonical(table[name].combine_chunks()):
+        for part in _canonical(_pieces(table[name])):
             column.update(part)
         digest.update(f"{name} {table.num_rows} {column.hexdigest()}\n".encode())
     return digest.hexdigest()
 
 
-def _canonical(array: pa.Array) -> Iterable[bytes]:
-    """An array as bytes that no encoding changes.
+def _pieces(column: pa.ChunkedArray) -> list[pa.Array]:
+    """A column cut small: its text as Python's would fill the memory, and Arrow holds no 2 GiB of it in one piece."""
+    return [chunk.slice(start, _PIECE_ROWS) for chunk in column.chunks for start in range(0, len(chunk), _PIECE_ROWS)]
+
+
+def _canonical(pieces: Sequence[pa.Array]) -> Iterable[bytes]:
+    """A column as bytes that no encoding changes.
 
     One byte a value says whether it is there; then come the values, integers as int64, floats as float64 without a
     negative zero, truth values as one byte, strings and lists as their lengths and their parts end to end. What is
     absent is zero or empty.
     """
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    yield np.asarray(array.is_valid()).astype(np.uint8).tobytes()
-    if pa.types.is_integer(array.type):
-        yield _numbers(array, "<i8")
-    elif pa.types.is_floating(array.type):
-        yield _numbers(array, "<f8")
-    elif pa.types.is_boolean(array.type):
-        yield _numbers(array.cast(pa.int8()), "u1")
-    elif pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
-        yield _numbers(pc.binary_length(array), "<i8")
-        yield "".join(value for value in array.to_pylist() if value is not None).encode()
-    elif pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
-        yield _numbers(pc.list_value_length(array), "<i8")
-        yield from _canonical(pc.list_flatten(array))
-    else:
-        raise TypeError(f"column type {array.type} has no canonical form")
+    pieces = [piece.dictionary_decode() if pa.types.is_dictionary(piece.type) else piece for piece in pieces]
+    yield from (np.asarray(piece.is_valid()).astype(np.uint8).tobytes() for piece in pieces)
+    kind = pieces[0].type if pieces else pa.null()
+    if pa.types.is_integer(kind):
+        yield from (_numbers(piece, "<i8") for piece in pieces)
+    elif pa.types.is_floating(kind):
+        yield from (_numbers(piece, "<f8") for piece in pieces)
+    elif pa.types.is_boolean(kind):
+        yield from (_numbers(piece.cast(pa.int8()), "u1") for piece in pieces)
+    elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        yield from (_numbers(pc.binary_length(piece), "<i8") for piece in pieces)
+        yield from ("".join(value for value in piece.to_pylist() if value is not None).encode() for piece in pieces)
+    elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        yield from (_numbers(pc.list_value_length(piece), "<i8") for piece in pieces)
+        yield from _canonical([pc.list_flatten(piece) for piece in pieces])
+    elif pieces:
+        raise TypeError(f"column type {kind} has no canonical form")
 
 
 def _numbers(array: pa.Array, dtype: str) -> bytes:

@@ -108,7 +108,7 @@ def test_the_document_renders_from_figures(good: Results) -> None:
     text = document(Results.model_validate_json(good.model_dump_json()))
     assert "| PostgreSQL: driver, ms a shard | 5.00 | 15 | met |" in text
     assert "| finalise, in 16 GiB of memory | 3,435,974 records |" in text
-    assert "| finalise: the digest | 33,554,432 records |" in text
+    assert "| datasets, each with its own seed, finalised in 64 GiB | 73 of 13.7 million records |" in text
     assert "A quick run" not in text
     for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
         assert len({line.count("|") for line in table.splitlines()}) == 1, table

@@ -16,6 +16,8 @@ from benchmarks.scaling.orchestration import run_empty
 from benchmarks.scaling.results import EmptyRun, Finalised, Requests, Results
 from benchmarks.scaling.servers import DATABASES, check_database
 from pipeline.boundary import one_line
+from pipeline.dataset import open_dataset
+from pipeline.errors import FoundryError
 from pipeline.second_opinion import DEFAULT_SHARE
 from pipeline.shards import MOST_SHARD_RECORDS
 from pipeline.store.files import replacing, writing
@@ -86,6 +88,7 @@ def _run(options: argparse.Namespace) -> int:
 def _results(sizes: Sizes, databases: Sequence[str], options: argparse.Namespace, folder: Path) -> Results:
     inside = [_build(folder / f"workers-{workers}", sizes, workers) for workers in (1, 2)]
     nodes = {count: _on_nodes(folder / f"nodes-{count}", sizes, count) for count in sizes.nodes}
+    _check_same([*folder.iterdir()])
     shard_sizes = {records: _one_shard(folder / f"shard-{records}", records) for records in sizes.shard_sizes}
     finalised = _finalised(folder, sizes, options.dataset)
     few, many = sizes.requests
@@ -103,6 +106,13 @@ def _results(sizes: Sizes, databases: Sequence[str], options: argparse.Namespace
         finalised=finalised,
         requests=requests,
     )
+
+
+def _check_same(folders: Sequence[Path]) -> None:
+    """Refuse to time builds that did not make the same."""
+    made = {folder.name: open_dataset(folder).manifest.content_digest for folder in folders}
+    if len(set(made.values())) > 1:
+        raise FoundryError(f"one recipe gave several content digests: {made}. That is a fault of the program")
 
 
 def _build(out: Path, sizes: Sizes, workers: int) -> BuildRun:

@@ -19,10 +19,6 @@ _CORES = 1000
 _SIZES = (DEFAULT_SHARD_RECORDS, 2048, MOST_SHARD_RECORDS)
 _KB, _MB, _GB, _TB = 1e3, 1e6, 1e9, 1e12
 
-DIGEST_RECORDS = 2**31 // 64
-"""Arrow counts the bytes of one piece of a text column in 32 bits; the digest wants the signals' hashes, 64 characters
-each, in one piece, and fails beyond."""
-
 
 def computed(found: Costs, database: str) -> list[str]:
     """The sections.
@@ -88,7 +84,6 @@ def _limits(found: Costs) -> list[str]:
     }
     by_records = [
         *((f"finalise, in {size} GiB of memory", f"{size * GIB / found.finalise_bytes:,.0f} records") for size in _GIB),
-        ("finalise: the digest", f"{DIGEST_RECORDS:,} records"),
         ("finalise, in a day", f"{_DAY / found.finalise_s:,.0f} records"),
         ("release, in a day", f"{_DAY / _RELEASE_S:,.0f} records"),
         ("release, 1 TB of temporary files", f"{_TB / _RELEASE_BYTES:,.0f} records"),
@@ -117,12 +112,15 @@ def _limits(found: Costs) -> list[str]:
 
 
 def _most(found: Costs) -> list[str]:
-    datasets = math.ceil(MOST_RECORDS / DIGEST_RECORDS)
+    datasets = math.ceil(MOST_RECORDS * found.finalise_bytes / (_GIB[-1] * GIB))
     each = MOST_RECORDS / datasets
     shards = datasets * math.ceil(each / MOST_SHARD_RECORDS)
     requests = shards * sum(found.requests.values())
     rows = [
-        ("datasets, each with its own seed", f"{datasets} of {each / 1e6:.1f} million records"),
+        (
+            f"datasets, each with its own seed, finalised in {_GIB[-1]} GiB",
+            f"{datasets} of {each / 1e6:.1f} million records",
+        ),
         ("shards", f"{shards:,} of {MOST_SHARD_RECORDS:,}"),
         ("cores for a year", f"{MOST_RECORDS * found.worker_s / _DAY / 365.25:.2f}"),
         (f"making, on {_CORES:,} cores", f"{MOST_RECORDS * found.worker_s / _CORES / _HOUR:.1f} h"),

@@ -25,13 +25,16 @@ from pipeline.engines.serial import SerialEngine
 from pipeline.errors import DatasetError, EngineError, InputError, WorkerError
 from pipeline.generators import generate_block
 from pipeline.shards import Shard
+from pipeline.store.files import all_files
 from pipeline.store.lease import locked
 from pipeline.store.ledger import LedgerEntry
-from pipeline.store.place import Place
+from pipeline.store.place import Place, place_of
 from pipeline.worker import Job, Worker
 from tests.fake_osf import Node, fake_osf, make_release
 from tests.processes import PREFECT, ROOT, PrefectSite, Processes, entries, wait_until
+from tests.s3_server import BUCKET, s3_server
 
+CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 RECIPE = ["-p", "records=80", "-p", "seed=7", "-p", "shard_records=32", "-p", "workers=1"]
 
 
@@ -173,6 +176,21 @@ def test_a_release_goes_to_osf_with_the_token_of_a_secret_block(
         assert osf.nodes["abc12"].files()["1.0.0/README.md"] == b"small"
     assert "3 of 3 files to send" in summary
     assert "the-token-itself" not in caplog.text + summary
+
+
+def test_a_release_in_a_bucket_is_published_with_the_credentials_of_a_secret_block(
+    site: PrefectSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished = make_release(tmp_path / "release", {"README.md": b"small"})
+    with s3_server(), temporary_settings({PREFECT_API_URL: site.url}):
+        place = place_of(f"s3://{BUCKET}/published")
+        for path in all_files(finished):
+            (place / path.relative_to(finished).as_posix()).put(path)  # type: ignore[union-attr]  # a bucket's
+        Secret(value={name: os.environ[name] for name in CREDENTIALS}).save("s3-datasets")
+        for name in CREDENTIALS:
+            monkeypatch.delenv(name)
+        publish_release(str(place), to=str(tmp_path / "to"), credentials_block="s3-datasets")
+    assert (tmp_path / "to" / "1.0.0" / "README.md").read_bytes() == b"small"
 
 
 def test_in_one_process_without_a_server(tmp_path: Path, dataset: Dataset) -> None:

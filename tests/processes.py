@@ -175,11 +175,13 @@ class RayNodes(Processes):
                 return node
         raise AssertionError(log.read_text())
 
-    def start_build(self, out: Path, records: int, *more: str, **variables: str) -> psutil.Process:
-        """Start a build on the cluster, which gives up a shard sooner than it would."""
+    def start_build(
+        self, out: Path, records: int, *more: str, place: Sequence[str] | None = None, **variables: str
+    ) -> psutil.Process:
+        """Start a build on the cluster, in the first node's place or another; it gives up a shard soon."""
         command = [sys.executable, "-m", "pipeline.cli", "build", "--records", str(records), "--seed", "7", *more]
         command += ["--shard-records", "32", "--seconds-per-shard", "7", "--out", str(out), "--no-release"]
-        return self.start(*self._places[0], *command, name=f"build-{out.name}", env=variables)
+        return self.start(*(place or self._places[0]), *command, name=f"build-{out.name}", env=variables)
 
     def work_remotely(self, out: Path) -> tuple[psutil.Process, psutil.Process]:
         """Hold the first node's worker back until the second one's has committed and makes another shard."""

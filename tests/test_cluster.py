@@ -4,7 +4,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import psutil
@@ -51,10 +52,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayNodes]:
         yield nodes
 
 
-def end_of(cluster: RayNodes, out: Path, *more: str, **variables: str) -> tuple[int, str]:
+def end_of(
+    cluster: RayNodes, out: Path, *more: str, place: Sequence[str] | None = None, **variables: str
+) -> tuple[int, str]:
     """How a build ended, and what it said; at once, whatever it was."""
     started = time.monotonic()
-    process = cluster.start_build(out, 80, *more, **variables)
+    process = cluster.start_build(out, 80, *more, place=place, **variables)
     status = cluster.exit_status(process, 120)
     if status:
         assert time.monotonic() - started < PATIENCE
@@ -121,17 +124,14 @@ def test_a_head_that_hangs_is_not_waited_for(cluster: RayNodes, tmp_path: Path) 
     assert text.count("\n") == 1
 
 
-@pytest.mark.parametrize("name", ["numpy", pytest.param("ecg-foundry", marks=pytest.mark.bad_day)])
-def test_a_node_with_other_code_is_refused_by_name(tmp_path: Path, name: str) -> None:
-    with RayNodes() as nodes:
-        nodes.start_node()
-        nodes.start_node(**customised(tmp_path / "site", OTHER_VERSION.format(name=name)))
-        status, text = end_of(nodes, tmp_path / "d")
+@pytest.mark.parametrize("name", ["numpy", "ecg-foundry"])
+def test_a_node_with_other_code_is_refused_by_name(cluster: RayNodes, tmp_path: Path, name: str) -> None:
+    status, text = end_of(cluster, tmp_path / name, **customised(tmp_path / "site", OTHER_VERSION.format(name=name)))
     assert status == 6
     assert f"node {socket.gethostname()} (" in text
-    assert f" has {name} 1.0, the driver " in text
+    assert f" has {name} {version(name)}, the driver 1.0" in text
     assert text.count("\n") == 1
-    assert not entries(tmp_path / "d")
+    assert not entries(tmp_path / name)
 
 
 @pytest.mark.bad_day
@@ -150,14 +150,12 @@ def test_a_node_without_the_package_is_refused_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("root")
-def test_a_node_that_does_not_see_the_folder_is_refused_by_name(tmp_path: Path) -> None:
-    """It has a disk of its own where the driver's dataset is."""
+def test_a_node_that_does_not_see_the_folder_is_refused_by_name(cluster: RayNodes, tmp_path: Path) -> None:
+    """The driver has a disk of its own there."""
     (tmp_path / "disk").mkdir()
     own_disk = f'mount -t tmpfs none {tmp_path / "disk"} && exec "$@"'
-    with RayNodes([(), ("unshare", "--mount", "sh", "-c", own_disk, "sh")]) as nodes:
-        nodes.start_node()
-        nodes.start_node()
-        status, text = end_of(nodes, tmp_path / "disk" / "d")
+    place = ("unshare", "--mount", "sh", "-c", own_disk, "sh")
+    status, text = end_of(cluster, tmp_path / "disk" / "unseen", place=place)
     assert status == 4
     assert f"node {socket.gethostname()} (" in text
     assert "does not see the dataset's folder: " in text

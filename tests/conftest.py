@@ -3,7 +3,7 @@
 import errno
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,11 +15,14 @@ from pipeline.dataset import Dataset
 from pipeline.engines import Crew
 from pipeline.generators import Generator, load_generator
 from pipeline.plan import plan_build
+from pipeline.publish import client
 from pipeline.recipe import Recipe
 from pipeline.release.package import Request, make_release
 from pipeline.second_opinion import DEFAULT_SHARE
 from pipeline.shards import DEFAULT_SHARD_RECORDS
 from pipeline.store.ledger import Plan
+from tests.fake_osf import FakeOsf, Node, fake_osf
+from tests.publishing import NODE, TOKEN
 
 RECORDINGS = Path(os.environ.get("ECG_FOUNDRY_RECORDINGS", Path(__file__).parents[2] / "shared" / "data"))
 """Where LUDB, MUSE exports and raw ECGs are; tests that need them skip where they are not."""
@@ -83,6 +86,21 @@ def lock(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
         monkeypatch.setattr("os.scandir", look)
 
     return forbid
+
+
+@pytest.fixture
+def osf_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our token, and a pause before a request is sent again that nobody notices."""
+    monkeypatch.setattr(client, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setenv("OSF_TOKEN", TOKEN)
+
+
+@pytest.fixture
+def osf(osf_token: None) -> Iterator[FakeOsf]:  # noqa: ARG001 - pytest's way to want another one
+    """An OSF with a node of ours."""
+    with fake_osf(TOKEN) as server:
+        server.nodes[NODE] = Node()
+        yield server
 
 
 @pytest.fixture

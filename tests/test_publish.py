@@ -4,7 +4,6 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
@@ -16,8 +15,10 @@ from pipeline.publish import client, open_target, publish
 from pipeline.publish.inventory import read_inventory
 from pipeline.release.checksums import CHECKSUMS
 from pipeline.store.files import all_files
-from tests.fake_osf import GB, Entity, FakeOsf, Fault, Node, fake_osf, make_release
-from tests.publishing import NODE, TOKEN, expected, refused
+from tests.fake_osf import GB, Entity, FakeOsf, Fault, Node, make_release
+from tests.publishing import NODE, expected, refused
+
+pytestmark = pytest.mark.usefixtures("osf_token")
 
 BIG = "all/signals-000.zarr.zip"
 
@@ -36,12 +37,6 @@ CONTENT = {
 }
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "FIRST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setenv("OSF_TOKEN", TOKEN)
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tests must not change it."""
@@ -51,13 +46,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def release(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "release"))
-
-
-@pytest.fixture
-def osf() -> Iterator[FakeOsf]:
-    with fake_osf(TOKEN) as server:
-        server.nodes[NODE] = Node()
-        yield server
 
 
 def entity(osf: FakeOsf, path: str) -> Entity:

@@ -4,7 +4,7 @@ import gzip
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,14 +12,8 @@ import pytest
 from pipeline.publish import PublishError, client, publish
 from pipeline.release.checksums import CHECKSUMS
 from pipeline.store.files import all_files
-from tests.fake_osf import Entity, FakeOsf, Fault, Node, fake_osf, make_release
+from tests.fake_osf import Entity, FakeOsf, Fault, Node, make_release
 from tests.publishing import FILES, NODE, TOKEN, expected, listing, refused, there
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "FIRST_PAUSE_SECONDS", 0.001)
-    monkeypatch.setenv("OSF_TOKEN", TOKEN)
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +26,6 @@ def another(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of the same version: files in common, others, and more of them."""
     files = FILES | {"README.md": b"another card", "all/signals.zip": b"KP" * 900, "exports/x.csv": b"1,2\n"}
     return make_release(tmp_path_factory.mktemp("another") / "release", files)
-
-
-@pytest.fixture
-def osf() -> Iterator[FakeOsf]:
-    with fake_osf(TOKEN) as server:
-        server.nodes[NODE] = Node()
-        yield server
 
 
 def at_request(osf: FakeOsf, number: int, method: str, act: Callable[[], object]) -> None:

@@ -4,7 +4,6 @@ import base64
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,28 +12,17 @@ import pytest
 from pydantic import SecretStr
 
 from pipeline.errors import FoundryError
-from pipeline.publish import PublishError, client, publish
+from pipeline.publish import PublishError, publish
 from pipeline.publish.links import api_address, trusted_link, without_userinfo
 from tests.fake_osf import Entity, FakeOsf, Fault, Node, fake_osf, make_release
 from tests.publishing import FILES, NODE, TOKEN, listing, refused, there
 
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "FIRST_PAUSE_SECONDS", 0.001)
-    monkeypatch.setenv("OSF_TOKEN", TOKEN)
+pytestmark = pytest.mark.usefixtures("osf_token")
 
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_release(tmp_path_factory.mktemp("one") / "release", FILES)
-
-
-@pytest.fixture
-def osf() -> Iterator[FakeOsf]:
-    with fake_osf(TOKEN) as server:
-        server.nodes[NODE] = Node()
-        yield server
 
 
 API = httpx.URL("https://api.osf.io/v2/")

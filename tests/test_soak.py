@@ -71,7 +71,7 @@ def test_twenty_kills_at_random_moments(tmp_path: Path, record_property: Callabl
 
 
 def _committed(folder: Path) -> int:
-    return len(list((folder / "ledger").glob("shard-*.json")))
+    return len(list((folder / "ledger").glob("shard-?????.json")))
 
 
 def _kill(here: Surroundings, driver: int, kind: str, chance: Random) -> None:

@@ -38,7 +38,7 @@ class Build:
             names = [entry.name for entry in (place_of(self.out) / LEDGER).iterdir()]
         except FileNotFoundError:
             return 0
-        return sum(fnmatch(name, "shard-*.json") for name in names)
+        return sum(fnmatch(name, "shard-?????.json") for name in names)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from prefect import get_run_logger, task
 from prefect.artifacts import (
+    Artifact,
     create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
@@ -33,6 +34,7 @@ from pipeline.store.place import BucketPath, Place
 
 _SECONDS = 1.0
 """Between two looks at the progress."""
+_ALL = 100.0  # per cent
 _MOST_SHARDS = 100
 """In the list of failed ones."""
 
@@ -135,6 +137,10 @@ def show_dataset(dataset: Dataset, numbers: Statistics, timings: str, released: 
         f"{table.checks} cells are within tolerance, * marks the others. Missing: in no statistic.\n\n"
         f"{' '.join(CAVEAT.split())}\n\n{description}",
     )
+    key = artifact_key(place, "progress")
+    shown = Artifact.get(key)
+    if shown is None or shown.data != _ALL:  # type: ignore[union-attr]  # a task has no event loop, which would get a coroutine
+        create_progress_artifact(_ALL, key=key, description=f"{len(dataset):,} of {len(dataset):,} records")
 
 
 def places_markdown(dataset: Dataset, released: Released | None) -> str:

@@ -179,16 +179,16 @@ def test_a_release_goes_to_osf_with_the_token_of_a_secret_block(
 
 
 def test_a_release_in_a_bucket_is_published_with_the_credentials_of_a_secret_block(
-    site: PrefectSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    site: PrefectSite, tmp_path: Path
 ) -> None:
     finished = make_release(tmp_path / "release", {"README.md": b"small"})
-    with s3_server(), temporary_settings({PREFECT_API_URL: site.url}):
+    with s3_server(), pytest.MonkeyPatch.context() as patch, temporary_settings({PREFECT_API_URL: site.url}):
         place = place_of(f"s3://{BUCKET}/published")
         for path in all_files(finished):
             (place / path.relative_to(finished).as_posix()).put(path)  # type: ignore[union-attr]  # a bucket's
         Secret(value={name: os.environ[name] for name in CREDENTIALS}).save("s3-datasets")
         for name in CREDENTIALS:
-            monkeypatch.delenv(name)
+            patch.delenv(name)
         publish_release(str(place), to=str(tmp_path / "to"), credentials_block="s3-datasets")
     assert (tmp_path / "to" / "1.0.0" / "README.md").read_bytes() == b"small"
 

@@ -54,8 +54,10 @@ def one_line(program: str, command: Callable[[], int], *, debug: bool = False, g
         return status
     with suppress(OSError):
         print(f"{program}: error: {on_one_line(reason)}", file=sys.stderr, flush=True)
-    if head_is_lost:
+    if head_is_lost:  # what Ray does at exit would take the status's place
         logging.shutdown()
+        with suppress(OSError):
+            sys.stdout.flush()
         os._exit(status)
     return status
 

@@ -180,10 +180,9 @@ def open_build(
             check_disk(folder, plan, remaining)
             prepare(folder, plan, keep_derived=remaining.finished is not None)
             with writing(folder):
-                there = set((folder / LEDGER).iterdir())
-                for shard in remaining.pending:  # a worker leaves a shard alone that has an entry
-                    if entry_file(folder, shard) in there:
-                        remove(entry_file(folder, shard))
+                pending = {entry_file(folder, shard) for shard in remaining.pending}
+                for entry in pending.intersection((folder / LEDGER).iterdir()):  # a worker leaves such a shard alone
+                    remove(entry)
         job = Job(folder, plan, checkpoint.absolute() if checkpoint else None)
         yield Build(job, remaining, second_opinion)
 

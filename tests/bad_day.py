@@ -18,6 +18,7 @@ from pipeline.logs import logging_to
 from pipeline.store.ledger import committed_entry
 from pipeline.verify import verify
 from tests.conftest import build, planned
+from tests.processes import entry_files
 
 BALLAST = ".ballast"
 """The file with which a fault fills a disk."""
@@ -149,5 +150,5 @@ def assert_nothing_half_written(here: Surroundings) -> None:
     """What has its final name is whole: a manifest only on a dataset that verifies, an entry only on whole files."""
     if (here.out / "dataset.json").exists():
         assert not [problem for problem in verify(open_dataset(here.out)) if ".tmp" not in problem.thing]
-    entries = {int(path.stem.removeprefix("shard-")) for path in (here.out / "ledger").glob("shard-?????.json")}
+    entries = {int(path.stem.removeprefix("shard-")) for path in entry_files(here.out)}
     assert entries == here.committed()

@@ -63,9 +63,14 @@ def processes_of(session: int) -> list[psutil.Process]:
     return found
 
 
+def entry_files(out: Path) -> list[Path]:
+    """The entries of the shards that are committed; the notes of failed ones are called otherwise."""
+    return list((out / "ledger").glob("shard-?????.json"))
+
+
 def entries(out: Path) -> int:
     """Shards that are committed."""
-    return len(list((out / "ledger").glob("shard-?????.json")))  # not the notes of failed ones
+    return len(entry_files(out))
 
 
 def free_port(address: str = "127.0.0.1") -> int:

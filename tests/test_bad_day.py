@@ -26,6 +26,7 @@ from tests.bad_day import (
     wait_for,
 )
 from tests.conftest import build, need_tools
+from tests.processes import entry_files
 
 Record = Callable[[str, object], None]
 Check = Callable[[], None]
@@ -242,7 +243,7 @@ def test_a_clock_that_jumps_back(here: Surroundings, record_property: Record) ->
     clock.write_text("-1d")
     status, said = ended(process)
     assert status == 0, said
-    times = [json.loads(path.read_text())["finished_at"] for path in (here.out / "ledger").glob("shard-?????.json")]
+    times = [json.loads(path.read_text())["finished_at"] for path in entry_files(here.out)]
     assert datetime.fromisoformat(min(times)) < datetime.now(UTC) - timedelta(hours=23)
     assert datetime.fromisoformat(max(times)) > datetime.now(UTC) - timedelta(hours=1)
     larger = build(here.folder / "undisturbed", shard_records=32, **RECIPE | {"records": 800})

@@ -31,7 +31,7 @@ from pipeline.store.ledger import LedgerEntry
 from pipeline.store.place import Place, place_of
 from pipeline.worker import Job, Worker
 from tests.fake_osf import Node, fake_osf, make_release
-from tests.processes import PREFECT, ROOT, PrefectSite, Processes, entries, wait_until
+from tests.processes import PREFECT, ROOT, PrefectSite, Processes, entries, entry_files, wait_until
 from tests.s3_server import BUCKET, s3_server
 
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -347,7 +347,7 @@ def test_a_cancelled_run_stops_whole_and_goes_on_when_it_is_run_again_though_the
         log = site.log("worker").read_text(encoding="utf-8")
         assert "stopped; run it again with the same parameters to go on" in log
         assert "Traceback" not in log
-        made = {path: path.stat().st_mtime_ns for path in (out / "ledger").glob("shard-?????.json")}
+        made = {path: path.stat().st_mtime_ns for path in entry_files(out)}
         assert not (out / "dataset.json").exists()
         again = site.start_run(*recipe)
         wait_until(lambda: entries(out) >= len(made) + 4, "four more entries in the ledger")

@@ -12,11 +12,9 @@ from pydantic import SecretStr
 
 from pipeline.publish import publish
 from pipeline.release.checksums import CHECKSUMS
-from pipeline.store.files import all_files
 from tests.fake_osf import FakeOsf, Node, fake_osf, make_release
+from tests.publishing import NODE, TOKEN, expected
 
-TOKEN = "token"
-NODE = "abc12"
 KILLS = 20
 FOLDERS = ("all", "normal", "quality", "code", "exports/asc/all")
 
@@ -80,7 +78,7 @@ def osf(request: pytest.FixtureRequest) -> Iterator[FakeOsf]:
 
 
 def test_killed_twenty_times(release: Path, osf: FakeOsf, processes: multiprocessing.context.ForkServerContext) -> None:
-    expected = {f"1.0.0/{path.relative_to(release).as_posix()}": path.read_bytes() for path in all_files(release)}
+    whole = expected(release)
     killer = Killer(osf)
     assert not run(release, osf, killer, 0, processes)
     moments = killer.moments  # of an undisturbed publication
@@ -96,7 +94,7 @@ def test_killed_twenty_times(release: Path, osf: FakeOsf, processes: multiproces
             points.append(f"{last.method} {last.file or last.path}")
             files = osf.nodes[NODE].files()  # nothing is there twice
             if f"1.0.0/{CHECKSUMS}" in files:  # the seal vouches for all
-                assert files.keys() == expected.keys()
+                assert files.keys() == whole.keys()
         run(release, osf, killer, 0, processes)
-        assert osf.nodes[NODE].files() == expected  # nothing missing, nothing twice, nothing wrong
+        assert osf.nodes[NODE].files() == whole  # nothing missing, nothing twice, nothing wrong
     assert len({point for point in points if point.startswith("PUT")}) >= KILLS // 4

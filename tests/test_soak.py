@@ -16,6 +16,7 @@ from pipeline.engines import Crew
 from pipeline.verify import verify
 from tests.bad_day import Fault, Surroundings, wait_for
 from tests.conftest import planned
+from tests.processes import entries
 
 KILLS = 20
 WORKERS = 2
@@ -35,8 +36,8 @@ def test_twenty_kills_at_random_moments(tmp_path: Path, record_property: Callabl
         build = ["pipeline.cli", "build", *RECIPE, "--out", str(here.out), "--no-release", "--workers", str(WORKERS)]
         process = here.start(*build, fault=COUNT_BEGUN)
         while len(kinds) < KILLS:
-            committed = _committed(here.out)
-            wait_for(lambda: _committed(here.out) > committed or process.poll() is not None, 120)  # noqa: B023
+            committed = entries(here.out)
+            wait_for(lambda: entries(here.out) > committed or process.poll() is not None, 120)  # noqa: B023
             time.sleep(chance.uniform(0, 1.5))
             assert process.poll() is None, f"over after {len(kinds)} kills: make the build longer"
             kind = chance.choice(["a worker", "the driver", "everything"])
@@ -68,10 +69,6 @@ def test_twenty_kills_at_random_moments(tmp_path: Path, record_property: Callabl
         f"soak: {KILLS} kills at random moments of one build by {WORKERS} workers ({named}): the same digest, {share}"
     )
     record_property("bad_day_figure", f"{figure} and kill")
-
-
-def _committed(folder: Path) -> int:
-    return len(list((folder / "ledger").glob("shard-?????.json")))
 
 
 def _kill(here: Surroundings, driver: int, kind: str, chance: Random) -> None:

@@ -127,10 +127,10 @@ def _builds(results: Results) -> list[str]:
         "### Real shards",
         text(
             f"{records:,} records in {shards} shards, by Ray without Prefect; all builds gave the same content digest. "
-            "All nodes are this machine, with "
-            f"{results.machine.cores} cores: that can show what another node costs in steering, not that more cores "
-            "make more records, and more workers than cores make nothing faster. The wait at the start and at the "
-            "end, when a worker has nothing to do, is in the last column, and weighs much in so short a build."
+            f"All nodes are this machine, with {results.machine.cores} cores: that can show what another node costs "
+            "in steering, not that more cores make more records, and more workers than cores make nothing faster. "
+            "The wait at the start and at the end, when a worker has nothing to do, is in the last column, and weighs "
+            "much in so short a build."
         ),
         table(header, ((name, *_build_cells(build)) for name, build in builds.items())),
         text("One shard by one worker on one core, with the whole process's memory, PyTorch's and Zarr's included:"),

@@ -72,9 +72,7 @@ class RayCluster:
         Args:
             lost: whether its head is; of one that is silent nobody can take leave.
         """
-        if self._holder is None:
-            return
-        if lost and self.named:
+        if self._holder is None or (lost and self.named):
             return
         self._over.set()
         if lost or (self.named and not self._joined):
